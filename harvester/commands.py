@@ -1,0 +1,263 @@
+"""What each command does, once its arguments and its configuration are known; printing is `show`'s."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import asdict
+from datetime import date
+from typing import Any, TypeVar
+
+import structlog
+
+from harvester import plan, show
+from harvester.compose import Readable, Stop, client_of, harvest_of, readable, utc_now, writable
+from harvester.config import Config
+from harvester.discover import explore, list_plants
+from harvester.errors import AnswerError, ConfigError, NothingToAsk
+from harvester.estimate import Estimate, estimate
+from harvester.due import Wanted
+from harvester.intake import WEEK_RULE
+from harvester.lake.inventory import publish_inventory
+from harvester.lake.measure import measure
+from harvester.plan import Scope, SpanOf
+from harvester.report import INCOMPLETE, OK
+from harvester.sma.client import Client
+from harvester.sma.consent import Consent, ConsentState
+
+LAST_RUN = "last_run"
+"""The ledger's fact about what the last run did."""
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+def run_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run *work* on uvloop where it is installed, which halves the cost of a request."""
+    try:
+        import uvloop  # noqa: PLC0415 - an optional extra
+    except ImportError:
+        return asyncio.run(work)
+    return uvloop.run(work)
+
+
+def recent(config: Config, scope: Scope) -> Wanted:
+    """Return what `run` asks for: everything since `harvest.since` that is due now."""
+    harvest = config.harvest
+    span_of = plan.recent(harvest.since.first_day, harvest.live_sets, utc_now())
+    return Wanted(command="run", scope=scope, span_of=span_of)
+
+
+def backfill(first: date, last: date, scope: Scope, *, newest_first: bool) -> Wanted:
+    """Return what `backfill` asks for: the plant-local days from *first* to *last*, both inclusive."""
+    return Wanted(command="backfill", scope=scope, span_of=_between(first, last), newest_first=newest_first)
+
+
+def _between(first: date, last: date) -> SpanOf:
+    if last < first:
+        raise ConfigError(f"--from {first} is after --to {last}: give the earlier day first")
+    return plan.between(first, last)
+
+
+async def harvest(config: Config, wanted: Wanted, *, as_json: bool) -> int:
+    """Run one harvest, print its report, and return the exit code."""
+    stop = Stop()
+    with writable(config, wanted.command) as stores, stop.listening(), show.progress() as progress:
+        async with client_of(config) as client:
+            work = harvest_of(config, client, stores, stop, progress)
+            with structlog.contextvars.bound_contextvars(run=utc_now().strftime("%Y%m%dT%H%M%S")):
+                report = await _explained(config, client, lambda: work.run(wanted))
+                log.info("run.done", **report.log_line())
+        stores.ledger.record(LAST_RUN, json.dumps(report.facts()))
+    if as_json:
+        show.as_json(report.facts())
+    else:
+        show.report(report)
+    return stop.exit_code if stop.signal else report.exit_code
+
+
+async def _explained(config: Config, client: Client, work: Callable[[], Awaitable[T]]) -> T:
+    """Do *work*; where nothing may be asked, say for each owner why."""
+    try:
+        return await work()
+    except NothingToAsk as error:
+        if config.sma.grant != "custom" or not config.sma.owners:
+            raise
+        states = [await _state_of(client, owner) for owner in config.sma.owners]
+        told = ", ".join(f"{consent.owner}: {consent.state.value}" for consent in states)
+        raise NothingToAsk(f"{error} Now: {told}.") from error
+
+
+async def _state_of(client: Client, owner: str) -> Consent:
+    try:
+        return await client.consent_state(owner)
+    except AnswerError:
+        return Consent(owner=owner, state=ConsentState.UNKNOWN)
+
+
+async def discover(config: Config, *, as_json: bool) -> int:
+    """Enumerate every visible plant anew, print what there is, and return the exit code."""
+    stop = Stop()
+    with writable(config, "discover") as stores, stop.listening():
+        async with client_of(config) as client:
+            inventory = stores.inventory
+            plants = await list_plants(client, inventory, utc_now())
+            trouble = await explore(
+                client, inventory, plants, now=utc_now(), workers=config.rate.concurrency, stop=stop.event
+            )
+        publish_inventory(stores.lake.places, inventory)
+        devices = inventory.devices()
+        series = [s.series for part in {p.part for p in plants} for s in inventory.offered_series(part)]
+    found = [
+        {
+            **_plain(known.plant),
+            "part": known.part,
+            "devices": [_plain(d.device) for d in devices if d.device.plant_id == known.plant.plant_id],
+            "series": sorted(str(s) for s in series if s.plant_id == known.plant.plant_id),
+        }
+        for known in plants
+    ]
+    if as_json:
+        show.as_json(
+            {"plants": found, "failed": [{"plant_id": t.plant_id, "reason": str(t.error)} for t in trouble]}
+        )
+    else:
+        heads = ["plant", "name", "zone", "devices", "series"]
+        rows = [(p["plant_id"], p["name"], p["timezone"], len(p["devices"]), len(p["series"])) for p in found]
+        show.table("Plants", heads, rows)
+        for each in trouble:
+            show.say(f"{each.plant_id}: {each.error}")
+    if not plants:
+        raise NothingToAsk(
+            "The plant list is empty: no owner's consent is accepted. See `harvester consent status`."
+        )
+    if stop.signal:
+        return stop.exit_code
+    return INCOMPLETE if trouble else OK
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    return {name: str(v) if hasattr(v, "isoformat") else v for name, v in asdict(value).items()}
+
+
+def show_plan(config: Config, wanted: Wanted, *, as_json: bool) -> int:
+    """Print what *wanted* would cost, without asking anybody."""
+    with readable(config) as stores:
+        found = estimate(stores.inventory, stores.ledger, wanted, utc_now())
+    minutes = found.minutes(config.rate.requests, config.rate.window_seconds)
+    if as_json:
+        show.as_json({**found.facts(), "minutes": minutes})
+        return OK
+    _tell_plan(found, minutes)
+    return OK
+
+
+def _tell_plan(found: Estimate, minutes: float | None) -> None:
+    heads = ["set", "series", "series-days", "requests"]
+    show.table("Requests", heads, [(c.set, c.series, c.series_days, c.requests) for c in found.by_set])
+    show.OUT.print(
+        f"{found.requests:,} requests for {found.series_days:,} series-days of {found.series:,} series; "
+        f"about {found.rows:,} rows"
+    )
+    if minutes is None:
+        show.OUT.print("How long that takes depends on your budget: set rate.requests to what SMA allows.")
+    else:
+        show.OUT.print(f"{minutes:,.1f} minutes under the present budget")
+    if not found.plants:
+        show.OUT.print("No plant is known yet: run `harvester discover` first.")
+
+
+def status(config: Config, *, as_json: bool) -> int:
+    """Print what lake and ledger hold."""
+    with readable(config) as stores:
+        facts = _status(stores)
+    if as_json:
+        show.as_json(facts)
+        return OK
+    heads = ["table", "files", "rows", "size", "first day", "last day"]
+    rows = [
+        (t["table"], t["files"], t["rows"], show.size(t["bytes"]), t["first_day"] or "", t["last_day"] or "")
+        for t in facts["tables"]
+    ]
+    show.table(f"Lake {facts['lake']}", heads, rows)
+    days = facts["days"]
+    show.OUT.print(
+        f"{facts['plants']:,} plants, {facts['series']:,} series; series-days: {days['settled']:,} settled, "
+        f"{days['open']:,} open, {days['failed']:,} failed"
+    )
+    for failed in facts["failed"]:
+        show.OUT.print(f"  {failed['series']} {failed['day']}: {failed['reason']}")
+    last = facts["last_run"]
+    if last:
+        show.OUT.print(f"Last run: {last['command']}, {last['began_at']}, exit code {last['exit_code']}")
+    return OK
+
+
+def _status(stores: Readable) -> dict[str, Any]:
+    summary, last_run = stores.ledger.summary(), stores.ledger.fact(LAST_RUN)
+    failures = stores.ledger.failures()
+    named = stores.inventory.series_named({series_id for series_id, _, _ in failures})
+    return {
+        "lake": str(stores.places.root),
+        "plants": len(stores.inventory.plants()),
+        "series": summary.series,
+        "days": {"settled": summary.settled, "open": summary.open, "failed": summary.failed},
+        "failed": [
+            {
+                "series": str(named[i]),
+                "day": day.isoformat(),
+                "attempts": known.attempts,
+                "reason": known.reason,
+            }
+            for i, day, known in failures
+        ],
+        "week_rule": stores.ledger.fact(WEEK_RULE),
+        "tables": [asdict(size) | _days(size.first_day, size.last_day) for size in measure(stores.places)],
+        "last_run": json.loads(last_run) if last_run else None,
+    }
+
+
+def _days(first: date | None, last: date | None) -> dict[str, str | None]:
+    return {"first_day": first.isoformat() if first else None, "last_day": last.isoformat() if last else None}
+
+
+async def consent(
+    config: Config, owners: Sequence[str], act: Callable[[Client, str], Awaitable[Consent]], *, as_json: bool
+) -> int:
+    """Do *act* for each of *owners* (all configured ones if none is named), print the states, return the code."""
+    if config.sma.grant != "custom":
+        raise ConfigError('consent by e-mail is the custom grant; the configuration says sma.grant = "code"')
+    asked = owners or config.sma.owners
+    if not asked:
+        raise ConfigError("no owner is named: give e-mail addresses, or set sma.owners")
+    states: list[Consent] = []
+    failed: dict[str, str] = {}
+    async with client_of(config) as client:
+        for owner in asked:
+            try:
+                states.append(await act(client, owner))
+            except AnswerError as error:
+                failed[owner] = str(error)
+    if as_json:
+        told = [
+            {
+                "owner": state.owner,
+                "state": state.state.value,
+                "expires_at": state.expires_at.isoformat() if state.expires_at else None,
+                "interval_seconds": state.interval,
+            }
+            for state in states
+        ]
+        show.as_json(
+            [*told, *({"owner": owner, "state": None, "error": why} for owner, why in failed.items())]
+        )
+    else:
+        rows = [
+            (s.owner, s.state.value, f"{s.expires_at:%Y-%m-%d %H:%MZ}" if s.expires_at else "")
+            for s in states
+        ]
+        show.table("Consents", ["owner", "state", "request valid until"], rows)
+        for owner, why in failed.items():
+            show.say(f"{owner}: {why}")
+    return INCOMPLETE if failed else OK

@@ -1,0 +1,172 @@
+"""From a configuration to the parts of a run, opened in the one safe order: lock, lake, ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+from sqlalchemy.engine import Engine
+
+from harvester.config import Config
+from harvester.errors import LedgerError
+from harvester.harvest import Harvest
+from harvester.intake import Progress, Stores
+from harvester.lake.lake import open_lake, read_identity, writing
+from harvester.lake.layout import Places
+from harvester.lake.quarantine import Quarantine
+from harvester.lake.registry import Registry
+from harvester.plan import Scope
+from harvester.sma.client import Client
+from harvester.sma.settings import Credentials, Hosts, Limits
+from harvester.state.database import connect
+from harvester.state.inventory import Inventory
+from harvester.state.ledger import Ledger
+
+LAKE_ID = "lake_id"
+"""The ledger's fact about the lake that it belongs to."""
+
+
+def utc_now() -> datetime:
+    """Return the present, aware UTC."""
+    return datetime.now(UTC)
+
+
+def client_of(config: Config) -> Client:
+    """Return a client for the configured cloud; raises `ConfigError` where credentials are missing."""
+    sma, rate = config.sma, config.rate
+    given = sma.credentials()
+    return Client(
+        Hosts(auth_url=sma.auth_url, consent_url=sma.consent_url, monitoring_url=sma.monitoring_url),
+        Credentials(client_id=given.client_id, client_secret=given.client_secret),
+        Limits(
+            timeout_seconds=sma.timeout_seconds,
+            concurrency=rate.concurrency,
+            requests=rate.requests,
+            window_seconds=rate.window_seconds,
+        ),
+    )
+
+
+def scope_of(config: Config, **chosen: object) -> Scope:
+    """Return what the configuration selects, narrowed by what a command *chosen* explicitly."""
+    harvest = config.harvest
+    selected = {
+        "plants": frozenset(harvest.plants),
+        "sets": frozenset(harvest.sets),
+        **{name: value for name, value in chosen.items() if value},
+    }
+    return Scope(
+        **selected,  # type: ignore[arg-type]  # the command line's own types, checked there
+        exclude_plants=frozenset(harvest.exclude_plants),
+        exclude_sets=frozenset(harvest.exclude_sets),
+    )
+
+
+@contextmanager
+def writable(config: Config, command: str) -> Iterator[Stores]:
+    """Open lake and ledger for writing, under the lake's lock; raises `LakeError` and `LedgerError`."""
+    places = Places(config.lake.root)
+    with writing(places, command=command, now=utc_now()):
+        host = urlsplit(config.sma.monitoring_url).netloc
+        identity = read_identity(places)
+        engine = connect(config.ledger.path)
+        try:
+            ledger = Ledger(engine)
+            _same_lake(config, ledger, identity.lake_id if identity else None)
+            lake = open_lake(
+                places.root, host=host, plants_per_file=config.lake.plants_per_file, now=utc_now()
+            )
+            ledger.record(LAKE_ID, lake.identity.lake_id)
+            quarantine = Quarantine(places)
+            quarantine.clear(utc_now())
+            yield Stores(
+                lake=lake,
+                registry=Registry(places.registry),
+                quarantine=quarantine,
+                inventory=Inventory(engine, plants_per_file=lake.identity.plants_per_file),
+                ledger=ledger,
+            )
+        finally:
+            engine.dispose()
+
+
+def _same_lake(config: Config, ledger: Ledger, lake_id: str | None) -> None:
+    """Refuse a ledger that tells of another lake: it would call days settled that this lake does not hold."""
+    recorded = ledger.fact(LAKE_ID)
+    if recorded is None or recorded == lake_id:
+        return
+    there = f"holds the lake {lake_id}" if lake_id else "holds no lake"
+    raise LedgerError(
+        f"{config.ledger.path}: this ledger belongs to the lake {recorded}, but {config.lake.root} {there}. "
+        "Set lake.root and ledger.url to a pair, or move the ledger away to ask everything again."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """Lake and ledger for questions; nothing of it writes."""
+
+    places: Places
+    ledger: Ledger
+    inventory: Inventory
+
+
+@contextmanager
+def readable(config: Config) -> Iterator[Readable]:
+    """Open lake and ledger for reading, which needs no lock; raises `LakeError` and `LedgerError`."""
+    places = Places(config.lake.root)
+    identity = read_identity(places)
+    engine: Engine = connect(config.ledger.path, create=False)
+    try:
+        per_file = identity.plants_per_file if identity else config.lake.plants_per_file
+        yield Readable(places, Ledger(engine), Inventory(engine, plants_per_file=per_file))
+    finally:
+        engine.dispose()
+
+
+def harvest_of(config: Config, client: Client, stores: Stores, stop: Stop, progress: Progress) -> Harvest:
+    """Return one run with the configured limits."""
+    return Harvest(
+        client,
+        stores,
+        workers=config.rate.concurrency,
+        settle_after=timedelta(days=config.harvest.settle_days),
+        wall=utc_now,
+        stop=stop.event,
+        progress=progress,
+    )
+
+
+class Stop:
+    """The operating system's word to stop: the first signal asks, the second ends the process at once."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+        self.signal: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """128 and the signal's number, as shells have it."""
+        return 128 + (self.signal or 0)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen for SIGINT and SIGTERM on the running loop."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._hear, number)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def _hear(self, number: int) -> None:
+        self.signal = number
+        self.event.set()
+        asyncio.get_running_loop().remove_signal_handler(number)

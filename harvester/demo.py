@@ -1,0 +1,119 @@
+"""The local sandbox as a command, and a tour: sandbox, consent, a week of harvest, a summary. Needs no network."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from harvester import plan, show
+from harvester.compose import Stop, client_of, harvest_of, scope_of, utc_now, writable
+from harvester.config import Config, load
+from harvester.due import Wanted
+from harvester.errors import ConfigError
+from harvester.lake.layout import Places
+from harvester.lake.sample import DayCurve, sample_day
+from harvester.report import Report
+from harvester.sandbox import Faults, Settings, serving
+from harvester.sma.client import Client
+from harvester.sma.consent import ConsentState
+
+_DAYS = 7
+_PLOT_WIDTH = 72
+
+
+async def serve(options: Mapping[str, Any], faults: Sequence[str], *, host: str, port: int) -> None:
+    """Run the local SMA cloud until it is told to stop; raises `ConfigError` for options that make no sense."""
+    try:
+        settings = Settings(**options, faults=Faults.parse(faults))
+    except (ValueError, KeyError) as error:
+        raise ConfigError(f"sandbox: {error}") from error
+    stop = Stop()
+    try:
+        with stop.listening():
+            async with serving(settings, host=host, port=port) as running:
+                show.say(f"SMA sandbox on {running.url}; client id and secret {settings.client_id!r}; Ctrl-C ends it")
+                await stop.event.wait()
+    except OSError as error:
+        raise ConfigError(
+            f"sandbox: cannot listen on {host} port {port} ({error.strerror or error}); choose another --port"
+        ) from error
+
+
+async def demo(folder: Path, *, plants: int) -> int:
+    """Show a harvest from consent to Parquet on the local sandbox, and return the exit code."""
+    _make_anew(folder)
+    settings = Settings(plants=plants, zones=("Europe/Berlin", "Europe/Madrid"))
+    async with serving(settings) as running:
+        show.OUT.print(f"A local SMA cloud listens on {running.url}: {plants} plants, {settings.devices} devices each.")
+        config = load(None, environ={}, flags=_flags(running.url, folder))
+        last = utc_now().date() - timedelta(days=1)
+        report = await _harvest(config, last - timedelta(days=_DAYS - 1), last)
+    _summarise(config, report, last)
+    return report.exit_code
+
+
+def _make_anew(folder: Path) -> None:
+    """Remove what an earlier demo left; raises `ConfigError` where the folder is anything else."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / "demo.txt").exists():
+        raise ConfigError(f"{folder} is not empty and not from a demo: name another --folder")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "demo.txt").write_text("Made by `harvester demo`, which makes this folder anew each time.\n")
+
+
+def _flags(url: str, folder: Path) -> dict[str, object]:
+    return {
+        "sma.auth_url": url,
+        "sma.consent_url": url,
+        "sma.monitoring_url": f"{url}/monitoring/v1",
+        "lake.root": str(folder.absolute() / "lake"),
+        "ledger.url": f"sqlite:///{folder.absolute() / 'ledger.db'}",
+    }
+
+
+async def _harvest(config: Config, first: date, last: date) -> Report:
+    stop = Stop()
+    with writable(config, "demo") as stores, stop.listening(), show.progress() as progress:
+        async with client_of(config) as client:
+            await _consent(client, config.sma.owners[0])
+            wanted = Wanted(command="demo", scope=scope_of(config), span_of=plan.between(first, last))
+            return await harvest_of(config, client, stores, stop, progress).run(wanted)
+
+
+async def _consent(client: Client, owner: str) -> None:
+    before = len(await client.plants())
+    asked = await client.consent_request(owner)
+    await client.consent_simulate(owner, ConsentState.ACCEPTED)
+    after = len(await client.plants())
+    show.OUT.print(
+        f"Consent of {owner}: {before} plants visible before, {asked.state.value} when asked, "
+        f"Accepted by its owner: {after} plants visible."
+    )
+    show.OUT.print()
+
+
+def _summarise(config: Config, report: Report, last: date) -> None:
+    show.report(report)
+    places = Places(config.lake.root)
+    if curve := sample_day(places, last):
+        _plot(curve)
+    query = (
+        "SELECT plant_id, local_time::DATE AS day, round(sum(pv_generation * interval_minutes / 60) / 1000, 1) AS kwh "
+        f"FROM read_parquet('{places.root}/plant_energy_balance/*/*.parquet', union_by_name = true) "
+        "GROUP BY ALL ORDER BY ALL"
+    )
+    show.OUT.print(f"The lake is {places.root}. Ask it, for instance with DuckDB:")
+    show.OUT.print(f'\n  duckdb -c "{query}"\n', markup=False)
+    show.OUT.print(f"or, in Python:\n\n  import duckdb; duckdb.sql(\"\"\"{query}\"\"\").show()\n", markup=False)
+
+
+def _plot(curve: DayCurve) -> None:
+    step = max(1, -(-len(curve.watts) // _PLOT_WIDTH))
+    thinned = [max(curve.watts[at : at + step]) for at in range(0, len(curve.watts), step)]
+    show.OUT.print(f"Plant {curve.plant_id} on {curve.day}, PV generation, up to {max(curve.watts):,.0f} W:")
+    for line in show.plot(thinned):
+        show.OUT.print(f"  {line}", markup=False)
+    show.OUT.print(f"  {'00:00':<{len(thinned) // 2}}{'12:00':<{len(thinned) // 2 - 5}}24:00\n", markup=False)

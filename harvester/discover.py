@@ -1,0 +1,113 @@
+"""What there is to harvest: plants, their devices, and the measurement sets that each offers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from harvester.catalog import ENERGY_BALANCE
+from harvester.errors import AnswerError, NotFound, Skip
+from harvester.fetch import Failed, fetching
+from harvester.model import Device, Plant
+from harvester.sma.client import Client
+from harvester.state.inventory import Inventory, KnownPlant
+
+EXPLORE_AGAIN = timedelta(days=1)
+"""Devices and sets change rarely: a plant is enumerated again after this long."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Unexplored:
+    """A plant, or a device of it, whose devices or sets could not be asked for."""
+
+    plant_id: str
+    error: AnswerError
+
+
+@dataclass(frozen=True, slots=True)
+class _Explored:
+    plant: Plant
+    devices: list[Device]
+    sets: dict[str | None, list[str] | None]
+    trouble: list[Unexplored]
+
+
+async def list_plants(client: Client, inventory: Inventory, now: datetime) -> list[KnownPlant]:
+    """Record the plants that are visible now and return them in the order of their parts; one request.
+
+    The list decides what is harvested, not a remembered consent: SMA lists the plants of every owner who has
+    accepted, and an empty list is a success.
+    """
+    plants = await client.plants()
+    inventory.see_plants(plants, now)
+    visible = {plant.plant_id for plant in plants}
+    return [known for known in inventory.plants() if known.plant.plant_id in visible]
+
+
+def due_for_exploration(plants: Iterable[KnownPlant], now: datetime) -> list[KnownPlant]:
+    """Return the plants that were never enumerated as a whole, or not for `EXPLORE_AGAIN`."""
+    return [p for p in plants if p.explored_at is None or now - p.explored_at >= EXPLORE_AGAIN]
+
+
+async def explore(
+    client: Client,
+    inventory: Inventory,
+    plants: Iterable[KnownPlant],
+    *,
+    now: datetime,
+    workers: int,
+    stop: asyncio.Event,
+) -> list[Unexplored]:
+    """Enumerate devices and sets of *plants*; trouble with one plant or device is told and costs no other."""
+    trouble: list[Unexplored] = []
+
+    async def pull(known: KnownPlant) -> _Explored:
+        return await _explore(client, known.plant)
+
+    async with fetching(plants, pull, workers=workers, stop=stop) as outcomes:
+        async for outcome in outcomes:
+            if isinstance(outcome, Failed):
+                trouble.append(Unexplored(outcome.item.plant.plant_id, outcome.error))
+                continue
+            found = outcome.answer
+            trouble.extend(found.trouble)
+            inventory.explored(found.plant, found.devices, found.sets, now)
+    for each in trouble:
+        log.warning("discover.failed", plant_id=each.plant_id, reason=str(each.error))
+    return trouble
+
+
+async def _explore(client: Client, plant: Plant) -> _Explored:
+    trouble: list[Unexplored] = []
+    if plant.start_up is None:  # the plant list may hold ids, names and zones only
+        try:
+            plant = await client.plant(plant.plant_id)
+        except Skip as error:
+            trouble.append(Unexplored(plant.plant_id, error))
+    devices = await client.devices(plant.plant_id)
+    async with asyncio.TaskGroup() as group:
+        tasks = {d.device_id: group.create_task(_sets(client, plant, d, trouble)) for d in devices}
+        of_plant = group.create_task(_sets(client, plant, None, trouble))
+    sets: dict[str | None, list[str] | None] = {device_id: task.result() for device_id, task in tasks.items()}
+    return _Explored(plant, devices, {None: of_plant.result(), **sets}, trouble)
+
+
+async def _sets(
+    client: Client, plant: Plant, device: Device | None, trouble: list[Unexplored]
+) -> list[str] | None:
+    """Return the sets of the plant or of its *device*, None where they could not be asked for."""
+    try:
+        if device is not None:
+            return await client.device_sets(device.device_id)
+        return await client.plant_sets(plant.plant_id)
+    except AnswerError as error:
+        if device is None and isinstance(error, NotFound):
+            return [ENERGY_BALANCE.name]  # no list of sets is documented for plants; this one every plant has
+        trouble.append(Unexplored(plant.plant_id, error))
+        return None

@@ -1,0 +1,85 @@
+"""The answers of one batch on their way into the lake: decoded in portions, published together, then committed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+from harvester.lake.decode import Bad, DayCount, Decoded, decode
+from harvester.lake.layout import Places
+from harvester.lake.parquet import Written, publish
+from harvester.lake.registry import Registry
+from harvester.model import Payload, Slice
+from harvester.plan import Batch
+
+DECODE_BYTES = 8 * 1024 * 1024
+"""Raw answers that are decoded at once: enough to share the overhead, little enough to be forgotten soon."""
+PUBLISH_ROWS = 400_000
+"""Rows that a batch may hold in memory; a larger one is written in portions."""
+
+
+@dataclass(slots=True)
+class Gathering:
+    """What has come of one batch. Its blocking methods run in a worker thread, one at a time."""
+
+    batch: Batch
+    left: int
+    """Slices of the batch whose outcome is not known yet."""
+    payloads: list[Payload] = field(default_factory=list)
+    """Answers not decoded yet."""
+    pieces: list[Decoded] = field(default_factory=list)
+    """Answers decoded but not published."""
+    answered: list[Payload] = field(default_factory=list)
+    """Answers decoded but not committed; their bodies are let go."""
+    bytes: int = 0
+    rows: int = 0
+
+    @classmethod
+    def of(cls, batch: Batch) -> Gathering:
+        """Begin to gather the answers of *batch*."""
+        return cls(batch, left=len(batch.slices))
+
+    def take(self, payload: Payload) -> None:
+        """Add one answer."""
+        self.payloads.append(payload)
+        self.bytes += len(payload.body)
+
+    def decode(self, registry: Registry, zones: Mapping[str, str]) -> None:
+        """Decode what came since the last time."""
+        if not self.payloads:
+            return
+        piece = decode(self.payloads, registry, zones)
+        self.pieces.append(piece)
+        self.rows += piece.rows.height
+        self.answered.extend(self.payloads)
+        self.payloads, self.bytes = [], 0
+
+    def publish(self, places: Places) -> Published:
+        """Write what is decoded, and forget it; raises `LakeError` with nothing forgotten."""
+        if not self.pieces:
+            return Published(Written(), (), (), ())
+        written = publish(places, self.batch.part, self.pieces)
+        counts = tuple(count for piece in self.pieces for count in piece.counts)
+        bad = tuple(bad for piece in self.pieces for bad in piece.bad)
+        done = Published(written, tuple(self.answered), counts, bad)
+        self.pieces, self.answered, self.rows = [], [], 0
+        return done
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What one publication put into the lake, for the ledger."""
+
+    written: Written
+    answered: tuple[Payload, ...]
+    counts: tuple[DayCount, ...]
+    bad: tuple[Bad, ...]
+
+    def rows_by_day(self) -> dict[Slice, Counter[date]]:
+        """Return the rows of each answer by plant-local day."""
+        found: dict[Slice, Counter[date]] = {}
+        for count in self.counts:
+            found.setdefault(count.slice, Counter())[count.day] += count.rows
+        return found

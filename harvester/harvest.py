@@ -1,0 +1,125 @@
+"""One run, top to bottom: plants -> due days -> slices -> answers -> lake -> ledger -> report."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+
+from harvester import clock, plan
+from harvester.discover import due_for_exploration, explore, list_plants
+from harvester.due import DueNow, Wanted
+from harvester.errors import NothingToAsk
+from harvester.intake import Intake, Part, Progress, Stores
+from harvester.lake.inventory import publish_inventory
+from harvester.model import Plant
+from harvester.plan import Batch, Scope
+from harvester.report import Miss, Report
+from harvester.sma.client import Client
+from harvester.state.inventory import KnownPlant
+from harvester.week import WeekRule
+
+PROBES = 3
+"""How many requests a run spends at most, one after the other, on learning which days a Week covers."""
+
+
+class Harvest:
+    """One run over everything that is visible and wanted."""
+
+    def __init__(  # noqa: PLR0913 - what a run is made of
+        self,
+        client: Client,
+        stores: Stores,
+        *,
+        workers: int,
+        settle_after: timedelta,
+        wall: Callable[[], datetime],
+        stop: asyncio.Event,
+        progress: Progress,
+    ) -> None:
+        self._client = client
+        self._stores = stores
+        self._workers = workers
+        self._wall = wall
+        self._stop = stop
+        self._report = Report("", wall())
+        self._intake = Intake(
+            client,
+            stores,
+            self._report,
+            workers=workers,
+            settle_after=settle_after,
+            wall=wall,
+            stop=stop,
+            progress=progress,
+        )
+        self._probes = 0
+
+    async def run(self, wanted: Wanted) -> Report:
+        """Ask what is due of what is *wanted*; raises `Stop` errors, everything else is in the report."""
+        self._report.command = wanted.command
+        plants = await self._enumerate(wanted.scope)
+        for part in sorted({known.part for known in plants}):
+            await self._harvest_part(part, [known.plant for known in plants if known.part == part], wanted)
+        await asyncio.to_thread(publish_inventory, self._stores.lake.places, self._stores.inventory)
+        return self._concluded()
+
+    def _concluded(self) -> Report:
+        report, counts = self._report, self._client.counts
+        report.requests = {kind.value: number for kind, number in counts.requests.items()}
+        report.throttled, report.bytes_read = counts.throttled, counts.bytes_read
+        report.interrupted = self._stop.is_set()
+        report.ended_at = self._wall()
+        return report
+
+    async def _enumerate(self, scope: Scope) -> list[KnownPlant]:
+        """Return the plants that are visible and wanted, after a look at what is new of their devices and sets."""
+        inventory, now = self._stores.inventory, self._wall()
+        visible = await list_plants(self._client, inventory, now)
+        if not visible:
+            raise NothingToAsk(
+                "The plant list is empty: no owner's consent is accepted. `harvester consent status` tells who has "
+                "answered, `harvester consent request` asks again."
+            )
+        asked = [known for known in visible if scope.takes_plant(known.plant.plant_id)]
+        unexplored = due_for_exploration(asked, now)
+        trouble = await explore(
+            self._client, inventory, unexplored, now=now, workers=self._workers, stop=self._stop
+        )
+        self._report.misses.extend(Miss(f"{t.plant_id} devices and sets", 0, str(t.error)) for t in trouble)
+        names = {known.plant.plant_id for known in asked}
+        plants = [p for p in inventory.plants() if p.plant.plant_id in names and self._has_zone(p.plant)]
+        self._report.plants = len(plants)
+        return plants
+
+    def _has_zone(self, plant: Plant) -> bool:
+        try:
+            clock.zone(plant.timezone)
+        except clock.UnknownZone as error:
+            self._report.misses.append(Miss(f"{plant.plant_id} ({plant.name})", 0, str(error)))
+            return False
+        return True
+
+    async def _harvest_part(self, number: int, plants: Sequence[Plant], wanted: Wanted) -> None:
+        """Ask what is due of one part until nothing is: spoiled answers and days a Week left out come again."""
+        due = DueNow(self._stores.inventory, self._stores.ledger, number, plants, wanted)
+        self._report.series += len(due.offered)
+        part = Part(
+            zones={plant.plant_id: plant.timezone for plant in plants},
+            series_ids={known.series: known.series_id for known in due.offered},
+        )
+        while not self._stop.is_set():
+            rule = self._intake.rule
+            batches = due.batches(rule, self._wall(), leave=self._intake.gave_up)
+            if not batches:
+                return
+            await self._intake.stream(self._probe(batches, rule) or batches, part)
+
+    def _probe(self, batches: Sequence[Batch], rule: WeekRule) -> list[Batch]:
+        """Return one request that tells which days a Week covers; none once it is known, or not to be learned."""
+        if self._probes == PROBES:
+            return []
+        self._probes += 1
+        found = ((b, piece) for b in batches for s in b.slices if (piece := plan.probe(s, rule)))
+        return [Batch(batch.part, batch.week, (piece,)) for batch, piece in islice(found, 1)]

@@ -1,0 +1,245 @@
+"""From slices to rows in the lake and days in the ledger: ask, decode, publish, commit; in that order, always.
+
+Data first, ledger second, merge idempotent: whatever ends a run between the two, the next one repeats the work and
+neither loses nor doubles a row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from harvester import clock
+from harvester.errors import AnswerError, BadBody
+from harvester.fetch import Failed, Outcome, fetching
+from harvester.gather import DECODE_BYTES, PUBLISH_ROWS, Gathering, Published
+from harvester.lake.decode import ROWS_OF_A_DAY, Bad
+from harvester.lake.lake import Lake
+from harvester.lake.quarantine import Quarantine
+from harvester.lake.registry import Registry
+from harvester.model import Payload, Period, Series, Slice
+from harvester.plan import Batch
+from harvester.report import Report
+from harvester.sma.client import Client
+from harvester.state.inventory import Inventory
+from harvester.state.ledger import Failure, Ledger, Read
+from harvester.state.settlement import next_look
+from harvester.week import Convention, WeekRule
+
+TRIES = 6
+"""How often a slice is asked in one run whose answers cannot be decoded."""
+STRIKES = 2
+"""Failed slices of one series in a run after which its others wait for the next run."""
+WEEK_RULE = "week_rule"
+"""The ledger's fact about which days a Week covers."""
+
+log = structlog.get_logger()
+
+
+class Progress(Protocol):
+    """Whoever shows how far a run has come."""
+
+    def planned(self, slices: int) -> None:
+        """*slices* more are to be asked."""
+
+    def advanced(self) -> None:
+        """One slice is answered or has failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """Where a run keeps what it finds."""
+
+    lake: Lake
+    registry: Registry
+    quarantine: Quarantine
+    inventory: Inventory
+    ledger: Ledger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What must be known of the plants of one part to take their answers in."""
+
+    zones: Mapping[str, str]
+    """Plant id to IANA name."""
+    series_ids: Mapping[Series, int]
+    """The ledger's numbers."""
+
+
+class Intake:
+    """Takes answers in for one run. Blocking work happens in a worker thread, one piece at a time."""
+
+    def __init__(  # noqa: PLR0913 - what an intake is made of
+        self,
+        client: Client,
+        stores: Stores,
+        report: Report,
+        *,
+        workers: int,
+        settle_after: timedelta,
+        wall: Callable[[], datetime],
+        stop: asyncio.Event,
+        progress: Progress,
+    ) -> None:
+        self._client = client
+        self._stores = stores
+        self._report = report
+        self._workers = workers
+        self._settle_after = settle_after
+        self._wall = wall
+        self._stop = stop
+        self._progress = progress
+        self._strikes: Counter[Series] = Counter()
+        self._tries: Counter[Slice] = Counter()
+        self.rule = remembered_rule(stores.ledger)
+
+    def gave_up(self, series: Series) -> bool:
+        """Tell whether *series* has failed so often that its other days wait for the next run."""
+        return self._strikes[series] >= STRIKES
+
+    async def stream(self, batches: Sequence[Batch], part: Part) -> None:
+        """Ask the slices of *batches* in order; each batch is in lake and ledger as soon as its last answer is in.
+
+        Raises `Stop` errors; what fails on the way is in the report, and stays due.
+        """
+        slices = sum(len(batch.slices) for batch in batches)
+        self._report.slices += slices
+        self._progress.planned(slices)
+        open_now: list[Gathering] = []
+        async with fetching(
+            self._todo(batches, open_now), self._pull, workers=self._workers, stop=self._stop
+        ) as outcomes:
+            async for outcome in outcomes:
+                await self._take(outcome, part)
+                for ready in [g for g in open_now if g.left == 0 or g.rows > PUBLISH_ROWS]:
+                    await self._keep(ready, part)
+                open_now[:] = [g for g in open_now if g.left]
+        for rest in open_now:
+            await self._keep(rest, part)
+
+    def _todo(self, batches: Sequence[Batch], open_now: list[Gathering]) -> Iterator[tuple[Gathering, Slice]]:
+        for batch in batches:
+            gathering = Gathering.of(batch)
+            open_now.append(gathering)
+            for piece in batch.slices:
+                if not self.gave_up(piece.series):
+                    yield gathering, piece
+                    continue
+                gathering.left -= 1
+                self._report.not_asked[str(piece.series)] += 1
+                self._progress.advanced()
+
+    async def _pull(self, item: tuple[Gathering, Slice]) -> Payload:
+        answer = await self._client.measurements(item[1])
+        moved = next(iter(answer.moved.items())) if answer.moved else None
+        return Payload(slice=item[1], body=answer.body, asked_at=answer.asked_at, moved=moved)
+
+    async def _take(self, outcome: Outcome[tuple[Gathering, Slice], Payload], part: Part) -> None:
+        gathering, piece = outcome.item
+        gathering.left -= 1
+        self._progress.advanced()
+        if isinstance(outcome, Failed):
+            self._miss(piece, outcome.error, part)
+            return
+        self._report.answered += 1
+        gathering.take(outcome.answer)
+        if gathering.bytes >= DECODE_BYTES:
+            await asyncio.to_thread(gathering.decode, self._stores.registry, part.zones)
+
+    async def _keep(self, gathering: Gathering, part: Part) -> None:
+        """Put what has come of a batch into the lake, and then into the ledger."""
+        await asyncio.to_thread(gathering.decode, self._stores.registry, part.zones)
+        published = await asyncio.to_thread(gathering.publish, self._stores.lake.places)
+        for bad in published.bad:
+            await asyncio.to_thread(self._stores.quarantine.keep, bad)
+            self._again_or_miss(bad, part)
+        spoiled = {bad.payload.slice for bad in published.bad}
+        rows = published.rows_by_day()
+        self._learn(published.answered, rows)
+        good = [payload for payload in published.answered if payload.slice not in spoiled]
+        reads = [
+            read
+            for payload in good
+            for read in self._reads(payload, rows.get(payload.slice, Counter()), part)
+        ]
+        await asyncio.to_thread(self._stores.ledger.commit, reads)
+        for payload in good:
+            if payload.moved:
+                level = payload.slice.series.level.value
+                self._stores.inventory.add_alias(level, *payload.moved, payload.asked_at)
+        self._count(published, sum(1 for payload in good if payload.slice not in rows), reads)
+
+    def _reads(self, payload: Payload, rows: Mapping[date, int], part: Part) -> Iterator[Read]:
+        """Tell which due days the answer is sure to have covered."""
+        piece = payload.slice
+        sure = self.rule.covers(piece.date) if piece.period is Period.WEEK else frozenset({piece.date})
+        where = clock.zone(part.zones[piece.series.plant_id])
+        for day in piece.days:
+            if day in sure:
+                yield Read(
+                    series_id=part.series_ids[piece.series],
+                    day=day,
+                    rows=rows.get(day, 0),
+                    asked_at=payload.asked_at,
+                    next_at=next_look(
+                        day_end=clock.day_end(day, where),
+                        asked_at=payload.asked_at,
+                        settle_after=self._settle_after,
+                    ),
+                )
+
+    def _again_or_miss(self, bad: Bad, part: Part) -> None:
+        """Leave the days of an answer that could not be read due in this run, a few times.
+
+        One that could be read in part is not asked again: it would come the same.
+        """
+        piece = bad.payload.slice
+        self._tries[piece] += 1
+        self._report.quarantined += 1
+        if bad.partial or self._tries[piece] >= TRIES:
+            self._miss(piece, BadBody(f"the answer cannot be decoded: {bad.reason}", status=200), part)
+
+    def _miss(self, piece: Slice, error: AnswerError, part: Part) -> None:
+        """Tell a person and the ledger that a slice failed; its days stay due."""
+        self._strikes[piece.series] += 1
+        self._report.miss(piece, str(error))
+        log.warning("slice.failed", slice=str(piece), days=len(piece.days), reason=str(error))
+        series_id, now = part.series_ids[piece.series], self._wall()
+        failures = [
+            Failure(series_id=series_id, day=day, failed_at=now, reason=str(error)) for day in piece.days
+        ]
+        self._stores.ledger.commit((), failures)
+
+    def _learn(self, answered: Sequence[Payload], rows: Mapping[Slice, Mapping[date, int]]) -> None:
+        """Learn from the days that answers filled what a Week covers, and remember it."""
+        rule = self.rule
+        for payload in answered:
+            if payload.slice.period is Period.WEEK:
+                counts = rows.get(payload.slice, {})
+                rule = rule.learn(payload.slice.date, (d for d, n in counts.items() if n >= ROWS_OF_A_DAY))
+        if rule != self.rule:
+            self.rule = rule
+            self._stores.ledger.record(WEEK_RULE, ",".join(rule.possible))
+
+    def _count(self, published: Published, empty: int, reads: Sequence[Read]) -> None:
+        report, written = self._report, published.written
+        report.rows.update(written.rows)
+        report.files += written.files
+        report.bytes_written += written.bytes
+        report.revisions += written.revisions
+        report.empty += empty
+        report.days_settled += sum(1 for read in reads if read.next_at is None)
+        report.days_open += sum(1 for read in reads if read.next_at is not None)
+
+
+def remembered_rule(ledger: Ledger) -> WeekRule:
+    """Return what is known of the days that a Week covers."""
+    recorded = ledger.fact(WEEK_RULE)
+    return WeekRule(tuple(Convention(name) for name in recorded.split(","))) if recorded else WeekRule()

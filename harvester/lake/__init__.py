@@ -1,0 +1,1 @@
+"""Everything that knows tables and files; nothing that knows HTTP."""

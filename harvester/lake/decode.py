@@ -1,0 +1,228 @@
+"""Many raw answers to one typed frame: the hot path. Runs in a worker thread; knows no file.
+
+What comes in is not trusted. An answer that cannot be read is a `Bad` with the reason, and costs no other answer
+anything; where only some stamps are impossible the other rows are kept, and the answer is bad all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import msgspec
+import polars as pl
+
+from harvester import clock
+from harvester.catalog import RESOLUTION_MINUTES
+from harvester.lake import stamps
+from harvester.lake.registry import Registry
+from harvester.lake.rows import ELEMENTS, Reader, Walked, array_column, explode, walk
+from harvester.lake.schema import INSTANT, Column, TableSchema, polars_schema
+from harvester.model import Payload, Period, Slice
+
+MARKS = ("_date", "_whole", "_repeats")
+"""Columns beside the table's own: the partition's day; whether the answer was asked for that whole day; whether
+that day repeats an hour."""
+
+ROWS_OF_A_DAY = 2
+"""A `Week` may touch a neighbouring day with the one row stamped at midnight; more rows mean that it covers it."""
+
+_KEYS = pl.Schema(
+    {
+        "_body": pl.UInt32(),
+        "plant_id": pl.String(),
+        "device_id": pl.String(),
+        "interval_minutes": pl.Int16(),
+        "harvested_at": INSTANT,
+        "_asked": pl.Date(),
+        "_rows": pl.UInt32(),
+    }
+)
+
+
+class _Plant(msgspec.Struct):
+    plant_id: str | int | None = msgspec.field(default=None, name="plantId")
+    timezone: str | None = None
+
+
+class _Device(msgspec.Struct):
+    device_id: str | int | None = msgspec.field(default=None, name="deviceId")
+
+
+class _Envelope(msgspec.Struct):
+    rows: msgspec.Raw = msgspec.field(name="set")
+    plant: _Plant | None = None
+    device: _Device | None = None
+    resolution: str | None = None
+
+
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+
+
+@dataclass(frozen=True, slots=True)
+class DayCount:
+    """How many rows the answer to *slice* held of one plant-local day."""
+
+    slice: Slice
+    day: date
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """An answer that could not be read, wholly or in part."""
+
+    payload: Payload
+    reason: str
+    partial: bool = False
+    """Whether its other rows are kept: to ask again would bring the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The rows of many answers to one measurement set at one level."""
+
+    table: TableSchema
+    rows: pl.DataFrame
+    """Columns of the table, and `MARKS`."""
+    by_index: pl.DataFrame | None
+    """Columns of the companion table, and `MARKS`; None where the set has no array channel."""
+    counts: tuple[DayCount, ...]
+    bad: tuple[Bad, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """The rows of one answer, placed in time."""
+
+    payload: Payload
+    plant_id: str
+    device_id: str | None
+    minutes: int | None
+    frame: pl.DataFrame
+    lost: str
+    """What had to be left out of the frame, in words."""
+
+
+def decode(payloads: Sequence[Payload], registry: Registry, zones: Mapping[str, str]) -> Decoded:
+    """Decode answers to slices of one measurement set at one level.
+
+    *zones* maps plant ids to IANA names, for answers that do not name their plant's zone. Channels met for the
+    first time are recorded in *registry* before any row that holds them is returned.
+    """
+    series = payloads[0].slice.series
+    reader = Reader.of(registry.table(series.level, series.set))
+    read: list[tuple[Payload, _Envelope, pl.DataFrame | Walked]] = []
+    bad: list[Bad] = []
+    for payload in payloads:
+        try:
+            read.append((payload, *_read(payload.body, reader)))
+        except (ValueError, OverflowError) as error:  # msgspec's and orjson's errors are ValueErrors
+            bad.append(Bad(payload, str(error)))
+    found = (channel for _, _, rows in read if isinstance(rows, Walked) for channel in rows.found)
+    table = registry.learn(registry.table(series.level, series.set), found)
+    bodies: list[_Body] = []
+    for payload, envelope, rows in read:
+        try:
+            bodies.append(_place(payload, envelope, _conform(rows, reader, table), zones))
+        except ValueError as error:
+            bad.append(Bad(payload, str(error)))
+    bad.extend(Bad(body.payload, body.lost, partial=True) for body in bodies if body.lost)
+    frame = _joined(bodies, table)
+    return Decoded(table, *_tables(frame, table), _counts(frame, bodies), tuple(bad))
+
+
+def _read(body: bytes, reader: Reader) -> tuple[_Envelope, pl.DataFrame | Walked]:
+    envelope = _ENVELOPE.decode(body)
+    raw = bytes(envelope.rows)
+    if raw[:1] == b"{":  # SMA's Live API sends a lone object where Monitoring sends a list
+        raw = b"[" + raw + b"]"
+    if raw[:1] != b"[":
+        raise ValueError("`set` is neither a list nor an object")
+    frame = reader.fast(raw)
+    return envelope, walk(raw) if frame is None else frame
+
+
+def _conform(rows: pl.DataFrame | Walked, reader: Reader, table: TableSchema) -> pl.DataFrame:
+    """Return *rows* with the columns that every answer of *table* has before its stamps are placed."""
+    arrays = {array_column(column.name): ELEMENTS for column in table.arrays}
+    shape = pl.Schema({"time": pl.String(), **polars_schema(table.scalars), **arrays, "other": pl.String()})
+    if isinstance(rows, Walked):
+        return rows.frame(table).select(shape.names())
+    names = {n: array_column(c) if n in reader.arrays else c for n, c in reader.rename.items()}
+    frame = rows.rename(names)
+    missing = [
+        pl.lit(None, dtype=dtype).alias(name) for name, dtype in shape.items() if name not in frame.columns
+    ]
+    return frame.with_columns(missing).select(shape.names())
+
+
+def _place(payload: Payload, envelope: _Envelope, frame: pl.DataFrame, zones: Mapping[str, str]) -> _Body:
+    series, plant = payload.slice.series, envelope.plant or _Plant()
+    plant_id = str(plant.plant_id or series.plant_id)
+    device_id = series.device_id
+    if device_id is not None and envelope.device is not None:
+        device_id = str(envelope.device.device_id or device_id)
+    timezone = plant.timezone or zones.get(plant_id) or zones.get(series.plant_id)
+    if timezone is None:
+        raise ValueError("neither the answer nor the plant list names a time zone")
+    clock.zone(timezone)  # an unknown one is a ValueError, also where there are no rows
+    frame = frame.with_columns(stamps.parse(frame.get_column("time")))
+    minutes = RESOLUTION_MINUTES.get(envelope.resolution or "")
+    if minutes is None:
+        minutes = stamps.infer_minutes(frame.get_column("time").to_list())
+    frame, lost = stamps.place(frame, minutes, timezone)
+    return _Body(payload, plant_id, device_id, minutes, frame, lost)
+
+
+def _joined(bodies: Sequence[_Body], table: TableSchema) -> pl.DataFrame:
+    """Put the rows of all answers under one another, each with its keys and marks."""
+    keys = [
+        (n, b.plant_id, b.device_id, b.minutes, b.payload.asked_at, _asked(b.payload.slice), b.frame.height)
+        for n, b in enumerate(bodies)
+        if b.frame.height
+    ]
+    if not keys:
+        arrays = {array_column(c.name): ELEMENTS for c in table.arrays}
+        marks = {"_body": pl.UInt32, "_date": pl.Date, "_whole": pl.Boolean, "_repeats": pl.Boolean}
+        return pl.DataFrame(
+            schema={"device_id": pl.String, **polars_schema(table.columns), **arrays, **marks}
+        )
+    repeated = pl.DataFrame(keys, schema=_KEYS, orient="row").select(pl.exclude("_rows").repeat_by("_rows"))
+    frame = pl.concat([b.frame for b in bodies if b.frame.height])
+    day = pl.col("local_time").dt.date()
+    return (
+        repeated.explode(repeated.columns, empty_as_null=False)
+        .hstack(frame)
+        .with_columns(pl.col("time").cast(INSTANT), _date=day)
+        .with_columns(
+            _whole=pl.when(pl.col("_asked").is_not_null())
+            .then(pl.col("_asked") == pl.col("_date"))
+            .otherwise(pl.len().over("_body", "_date") >= ROWS_OF_A_DAY)
+        )
+    )
+
+
+def _asked(piece: Slice) -> date | None:
+    """Return the day that a `Day` was asked for; which days a `Week` covers only its rows can tell."""
+    return piece.date if piece.period is Period.DAY else None
+
+
+def _tables(frame: pl.DataFrame, table: TableSchema) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    rows = frame.select(*(c.name for c in table.columns), *MARKS)
+    if not table.arrays:
+        return rows, None
+    names = _names(table.index_columns)
+    keep = [*(name for name in names if name in frame.columns and name != "index"), *MARKS]
+    exploded = explode(frame, [array_column(c.name) for c in table.arrays], keep)
+    return rows, exploded.select(*names, *MARKS)
+
+
+def _names(columns: Sequence[Column]) -> list[str]:
+    return [column.name for column in columns]
+
+
+def _counts(frame: pl.DataFrame, bodies: Sequence[_Body]) -> tuple[DayCount, ...]:
+    counted = frame.group_by("_body", "_date", maintain_order=True).len()
+    return tuple(DayCount(bodies[body].payload.slice, day, rows) for body, day, rows in counted.rows())

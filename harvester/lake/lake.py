@@ -1,0 +1,107 @@
+"""One lake: whose it is, who may write to it, and what is refused."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from harvester.errors import LakeError, Locked
+from harvester.lake.atomic import refusal, replace_file
+from harvester.lake.layout import Places
+from harvester.lake.schema import FORMAT_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What makes a lake the one it is; kept in ``_harvester/lake.json``."""
+
+    format: int
+    lake_id: str
+    host: str
+    """Host and port of the Monitoring API whose plants are in it."""
+    plants_per_file: int
+    created_at: str
+    """UTC, ISO 8601."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lake:
+    """A lake that has been opened."""
+
+    places: Places
+    identity: Identity
+
+
+def open_lake(root: Path, *, host: str, plants_per_file: int, now: datetime) -> Lake:
+    """Open the lake at *root*, making it where there is none; raise `LakeError` for one that is not to be used."""
+    places = Places(root)
+    if (identity := read_identity(places)) is None:
+        identity = Identity(FORMAT_VERSION, str(uuid.uuid4()), host, plants_per_file, now.isoformat())
+        replace_file(places.identity, json.dumps(asdict(identity), indent=2).encode() + b"\n")
+    if identity.host != host:
+        raise LakeError(
+            f"{root}: this lake holds the plants of {identity.host}, but the configuration names {host}. "
+            "Ids of two hosts may collide: set lake.root to a folder of its own for each."
+        )
+    return Lake(places, identity)
+
+
+def read_identity(places: Places) -> Identity | None:
+    """Return whose lake lies at *places*, None where there is none; raise `LakeError` for a newer or spoiled one."""
+    path = places.identity
+    try:
+        content = msgspec.json.decode(path.read_bytes(), type=dict[str, object])
+        version = content.get("format")
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise LakeError(
+                f"{places.root}: this lake has format {version}, this harvester knows up to {FORMAT_VERSION}. "
+                "Install a newer version; nothing was touched."
+            )
+        return msgspec.convert(content, Identity)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise refusal(path, error) from error
+    except msgspec.MsgspecError as error:
+        raise LakeError(f"{path}: not the identity of a lake ({error}). Restore it from a backup.") from error
+
+
+@contextmanager
+def writing(places: Places, *, command: str, now: datetime) -> Iterator[None]:
+    """Hold the lake's one write lock; raise `Locked` naming the holder.
+
+    The lock is the operating system's, so it goes with the process whatever becomes of it.
+    """
+    try:
+        places.own.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise refusal(places.lock, error) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 4096, 0).decode("utf-8", "replace").strip() or "another process"
+            raise Locked(
+                f"{places.root}: {holder} writes to this lake. Wait until it is done; nothing was changed.",
+                holder=holder,
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(
+            descriptor,
+            f"`harvester {command}` (process {os.getpid()}, since {now:%Y-%m-%d %H:%M:%SZ})".encode(),
+            0,
+        )
+        yield
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,99 @@
+"""Where everything in a lake lies: the only module that spells a path.
+
+::
+
+    <root>/<table>/date=YYYY-MM-DD/part-NNNNN.parquet   measurements and revisions, by plant-local day
+    <root>/<table>/part-NNNNN.parquet                   master data
+    <root>/_harvester/                                  everything that is not data
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path, PurePosixPath
+
+_PATTERN = re.compile(
+    r"(?P<table>[a-z][a-z0-9_]*)/(?:date=(?P<day>\d{4}-\d\d-\d\d)/)?part-(?P<part>\d{5,})\.parquet"
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Partition:
+    """One table's file of one plant-local day and one part."""
+
+    table: str
+    day: date | None
+    """None for master data, which has no days."""
+    part: int
+    """Which share of the plants: a plant's part never changes."""
+
+    @property
+    def path(self) -> PurePosixPath:
+        """Path below the lake's root."""
+        folder = PurePosixPath(self.table)
+        if self.day is not None:
+            folder /= f"date={self.day.isoformat()}"
+        return folder / f"part-{self.part:05d}.parquet"
+
+    @classmethod
+    def parse(cls, path: PurePosixPath | str) -> Partition:
+        """Read a path below the lake's root back; raise ValueError for one that is no partition's."""
+        found = _PATTERN.fullmatch(str(path))
+        if not found:
+            raise ValueError(f"not a partition of the lake: {path}")
+        day = found["day"]
+        return cls(found["table"], date.fromisoformat(day) if day else None, int(found["part"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The files of one lake that are not data, all below ``<root>/_harvester``."""
+
+    root: Path
+
+    @property
+    def own(self) -> Path:
+        """The folder that readers of data never look into."""
+        return self.root / "_harvester"
+
+    @property
+    def identity(self) -> Path:
+        """Format version, lake id, monitoring host and part rule."""
+        return self.own / "lake.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one process that writes."""
+        return self.own / "lock"
+
+    @property
+    def registry(self) -> Path:
+        """Sets, channels and odd names that no document told of."""
+        return self.own / "registry.json"
+
+    @property
+    def quarantine(self) -> Path:
+        """Answers that could not be decoded."""
+        return self.own / "quarantine"
+
+    def file(self, partition: Partition) -> Path:
+        """Where *partition* lies."""
+        return self.root / partition.path
+
+    def partitions(self, table: str | None = None) -> list[Partition]:
+        """Return every partition that is there, ascending."""
+        files = self.root.glob(f"{table or '[a-z]*'}/**/part-*.parquet")
+        return sorted(
+            (Partition.parse(file.relative_to(self.root).as_posix()) for file in files),
+            key=lambda p: (p.table, p.day or date.min, p.part),
+        )
+
+    def tables(self) -> list[str]:
+        """Return the names of the tables that are there, ascending."""
+        if not self.root.is_dir():
+            return []
+        return sorted(
+            f.name for f in self.root.iterdir() if f.is_dir() and re.fullmatch(r"[a-z][a-z0-9_]*", f.name)
+        )

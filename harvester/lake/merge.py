@@ -1,0 +1,127 @@
+"""New rows into the rows of one partition. Pure, idempotent, and indifferent to order but for the stated exception.
+
+Upsert by key: a value never becomes null and a row is never deleted because an answer lacks it. Only where the
+resolution or the zone of a series changed, or its day repeats an hour, does a newer answer for the whole day
+replace the series' rows of that day: old and new rows would lie beside each other there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from harvester.lake.decode import MARKS
+from harvester.lake.schema import REVISION_COLUMNS, Column, polars_schema
+
+_NEW = "_new"
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The rows of a partition after a merge."""
+
+    frame: pl.DataFrame
+    """Sorted by key, one row a key."""
+    changed: bool
+    """Whether it differs from what was there."""
+    revisions: pl.DataFrame
+    """Values that were there before and have changed or vanished; columns of the table `revisions` but `table`."""
+
+
+def merge(old: pl.DataFrame | None, new: pl.DataFrame, columns: Sequence[Column]) -> Merged:
+    """Merge *new* rows (with `MARKS`) into the *old* rows of a partition of a table with *columns*.
+
+    Both may lack columns that the table gained later.
+    """
+    key = [c.name for c in columns if c.name in {"plant_id", "device_id", "time", "index"}]
+    new = _last_of_each(new, key)
+    if old is None or old.is_empty():
+        return Merged(new.select(c.name for c in columns).sort(key), not new.is_empty(), _no_revisions())
+    old = _complete(old, columns)
+    series = [name for name in key if name in {"plant_id", "device_id"}]
+    touched = new.select(series).unique()
+    untouched = old.join(touched, on=series, how="anti", nulls_equal=True)
+    before = old.join(touched, on=series, how="semi", nulls_equal=True)
+    kept = _without_replaced(before, new, series)
+    values = [
+        c.name for c in columns if c.name not in {*key, "local_time", "interval_minutes", "harvested_at"}
+    ]
+    after, differs = _upsert(kept, new, columns, key, values)
+    revisions = _revisions(before, kept, new, key, [v for v in values if v != "other"])
+    if not differs and kept.height == before.height:
+        return Merged(old, changed=False, revisions=revisions)
+    return Merged(pl.concat([untouched, after]).sort(key), changed=True, revisions=revisions)
+
+
+def _last_of_each(new: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+    """Return one row a key; of rows that came twice in what was asked at once, the later one."""
+    doubled = new.select(pl.struct(key).is_duplicated().any()).item()
+    return new.unique(key, keep="last", maintain_order=True) if doubled else new
+
+
+def _complete(frame: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:
+    missing = [pl.lit(None, dtype=c.dtype).alias(c.name) for c in columns if c.name not in frame.columns]
+    return frame.with_columns(missing).select(c.name for c in columns)
+
+
+def _without_replaced(before: pl.DataFrame, new: pl.DataFrame, series: list[str]) -> pl.DataFrame:
+    """Drop the rows of the series that *new* replaces as a whole."""
+    offsets = (pl.col("local_time") - pl.col("time").dt.replace_time_zone(None)).unique().alias("offsets")
+    asked = new.filter(pl.col("_whole"))
+    now = asked.group_by(series).agg(pl.col("interval_minutes").unique(), offsets, pl.col("_repeats").any())
+    then = before.group_by(series).agg(pl.col("interval_minutes").unique(), offsets)
+    replaced = then.join(now, on=series, nulls_equal=True, suffix=_NEW).filter(
+        pl.col("_repeats")
+        | pl.col("interval_minutes").list.sort().ne_missing(pl.col(f"interval_minutes{_NEW}").list.sort())
+        | (pl.col("offsets").list.set_intersection(f"offsets{_NEW}").list.len() == 0)
+    )
+    return before.join(replaced.select(series), on=series, how="anti", nulls_equal=True)
+
+
+def _upsert(
+    old: pl.DataFrame, new: pl.DataFrame, columns: Sequence[Column], key: list[str], values: list[str]
+) -> tuple[pl.DataFrame, bool]:
+    """Return the union of *old* and *new* rows, new values over old ones, and whether that differs from *old*."""
+    both = old.join(new.drop(MARKS), on=key, how="full", coalesce=True, suffix=_NEW, nulls_equal=True)
+    gains = [pl.col(f"{v}{_NEW}").is_not_null() & pl.col(v).ne_missing(pl.col(f"{v}{_NEW}")) for v in values]
+    arrives = pl.col("harvested_at").is_null()
+    differs = pl.any_horizontal(arrives, *gains)
+    placed = [
+        pl.coalesce(f"{name}{_NEW}", name).alias(name)
+        for name in (*values, "local_time", "interval_minutes")
+        if name not in key
+    ]
+    stamped = pl.when("_differs").then(f"harvested_at{_NEW}").otherwise("harvested_at").alias("harvested_at")
+    both = both.with_columns(_differs=differs)
+    frame = both.with_columns(*placed, stamped).select(c.name for c in columns)
+    return frame, bool(both.get_column("_differs").any())
+
+
+def _revisions(
+    before: pl.DataFrame, kept: pl.DataFrame, new: pl.DataFrame, key: list[str], values: list[str]
+) -> pl.DataFrame:
+    """Return the numbers of *before* that *new* has otherwise or lacks: in a row that it has, or in a replaced one."""
+    fresh = new.select(*key, *values, "harvested_at")
+    pairs = before.select(*key, *values).join(fresh, on=key, suffix=_NEW, nulls_equal=True)
+    dropped = before.join(kept, on=key, how="anti", nulls_equal=True).join(
+        new, on=key, how="anti", nulls_equal=True
+    )
+    gone = dropped.select(*key, *values, pl.lit(new.get_column("harvested_at").max()).alias("harvested_at"))
+    pairs = pl.concat([pairs, gone], how="diagonal")
+    found = [
+        pairs.filter(pl.col(v).is_not_null() & pl.col(v).ne_missing(pl.col(f"{v}{_NEW}"))).select(
+            *key,
+            pl.lit(v).alias("channel"),
+            pl.col(v).alias("old"),
+            pl.col(f"{v}{_NEW}").alias("new"),
+            pl.col("harvested_at").alias("known_at"),
+        )
+        for v in values
+    ]
+    return pl.concat([_no_revisions(), *found], how="diagonal")
+
+
+def _no_revisions() -> pl.DataFrame:
+    return pl.DataFrame(schema=polars_schema(REVISION_COLUMNS)).drop("table")

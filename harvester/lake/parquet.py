@@ -1,0 +1,130 @@
+"""Partitions on disk: read one, merge new rows into it, replace its file whole. Blocking: runs in a worker thread."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from harvester.errors import LakeError
+from harvester.lake import naming
+from harvester.lake.atomic import replace_file
+from harvester.lake.decode import Decoded
+from harvester.lake.layout import Partition, Places
+from harvester.lake.merge import merge
+from harvester.lake.schema import (
+    FORMAT_VERSION,
+    REVISION_COLUMNS,
+    REVISIONS,
+    Column,
+    arrow_schema,
+    polars_schema,
+)
+
+_COMPRESSION_LEVEL = 3
+_PAGE_BYTES = 64 * 1024
+"""Small pages halve the time to read one plant's day, at nine per cent more bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a publication changed."""
+
+    rows: Mapping[str, int] = field(default_factory=dict)
+    """Rows that were published per table, new and known alike."""
+    files: int = 0
+    revisions: int = 0
+    bytes: int = 0
+
+
+def publish(places: Places, part: int, pieces: Sequence[Decoded]) -> Written:
+    """Merge decoded answers to one set, of plants of one part, into their partitions.
+
+    Values that change go to `revisions` before the file that loses them is replaced, so that a crash in between
+    loses neither; a file that would not change is not touched. Raises `LakeError`.
+    """
+    table = pieces[-1].table
+    tally = _Tally({})
+    _publish_table(places, part, table.table, table.columns, [p.rows for p in pieces], tally)
+    indexed = [p.by_index for p in pieces if p.by_index is not None]
+    if indexed and table.index_columns:
+        _publish_table(places, part, naming.by_index(table.table), table.index_columns, indexed, tally)
+    return Written(tally.rows, tally.files, tally.revisions, tally.bytes)
+
+
+@dataclass(slots=True)
+class _Tally:
+    rows: dict[str, int]
+    files: int = 0
+    revisions: int = 0
+    bytes: int = 0
+
+
+def _publish_table(
+    places: Places,
+    part: int,
+    table: str,
+    columns: Sequence[Column],
+    frames: list[pl.DataFrame],
+    tally: _Tally,
+) -> None:
+    rows = pl.concat(frames, how="diagonal")
+    if rows.is_empty():
+        return
+    tally.rows[table] = rows.height
+    days: dict[tuple[object, ...], pl.DataFrame] = rows.partition_by("_date", as_dict=True)
+    for (day,), new in sorted(days.items(), key=lambda item: str(item[0])):
+        assert isinstance(day, date)  # noqa: S101 - the column is a date without nulls
+        partition = Partition(table, day, part)
+        merged = merge(read(places.file(partition)), new, columns)
+        if not merged.revisions.is_empty():
+            tally.revisions += _record(places, Partition(REVISIONS, day, part), table, merged.revisions)
+        if merged.changed:
+            tally.bytes += write(places.file(partition), merged.frame, columns)
+            tally.files += 1
+
+
+def _record(places: Places, partition: Partition, table: str, found: pl.DataFrame) -> int:
+    """Add revisions and return how many are new; one that is known already keeps the moment it became known."""
+    names = [c.name for c in REVISION_COLUMNS]
+    key = [name for name in names if name != "known_at"]
+    found = found.with_columns(table=pl.lit(table)).select(names)
+    known = read(places.file(partition))
+    together = found if known is None else pl.concat([known.select(names), found])
+    together = together.unique(key, keep="first", maintain_order=True)
+    added = together.height - (0 if known is None else known.height)
+    if added:
+        write(places.file(partition), together.sort(names), REVISION_COLUMNS)
+    return added
+
+
+def read(path: Path) -> pl.DataFrame | None:
+    """Return the rows of one file, None where there is none yet; raise `LakeError` for an unreadable one."""
+    if not path.exists():
+        return None
+    try:
+        return pl.read_parquet(path, hive_partitioning=False, glob=False)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise LakeError(
+            f"{path}: not readable as Parquet ({error}). It was left as it is; move it away and ask its days again."
+        ) from error
+
+
+def write(path: Path, frame: pl.DataFrame, columns: Sequence[Column]) -> int:
+    """Replace *path* by *frame*, durably, and return its size in bytes; raise `LakeError`."""
+    schema = arrow_schema(tuple(columns), {"harvester_format": str(FORMAT_VERSION)})
+    buffer = io.BytesIO()
+    frame.select(polars_schema(tuple(columns)).names()).write_parquet(
+        buffer,
+        compression="zstd",
+        compression_level=_COMPRESSION_LEVEL,
+        data_page_size=_PAGE_BYTES,
+        arrow_schema=schema,
+    )
+    content = buffer.getvalue()
+    replace_file(path, content)
+    return len(content)

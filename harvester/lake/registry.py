@@ -1,0 +1,113 @@
+"""Sets and channels that no document told of, recorded in the lake before the first file that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from harvester.catalog import SETS
+from harvester.errors import LakeError
+from harvester.lake import naming, schema
+from harvester.lake.atomic import replace_file
+from harvester.lake.schema import Shape, TableSchema
+from harvester.model import Level
+
+
+class _Channel(msgspec.Struct, frozen=True):
+    """A channel found on the wire: SMA's name, how it comes, its column."""
+
+    name: str
+    shape: Shape
+    column: str
+
+
+class _Table(msgspec.Struct):
+    """A table that the registry adds to: its level, SMA's name of the set, the extra channels in order."""
+
+    level: Level
+    set: str
+    channels: list[_Channel] = []
+
+
+class _Content(msgspec.Struct):
+    tables: dict[str, _Table] = {}
+
+
+class Registry:
+    """What the tables look like now: the catalogue, and what this lake has seen beyond it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._content = _read(path)
+        self._schemas: dict[tuple[Level, str], TableSchema] = {}
+
+    def table(self, level: Level, measurement_set: str) -> TableSchema:
+        """Return the schema of *measurement_set* at *level*; a set in no document is recorded first."""
+        key = (level, measurement_set)
+        if key not in self._schemas:
+            self._schemas[key] = self._build(level, measurement_set)
+        return self._schemas[key]
+
+    def learn(self, table: TableSchema, found: Iterable[tuple[str, Shape]]) -> TableSchema:
+        """Record the channels *found* on the wire and return the schema that holds them."""
+        new = [channel for channel in dict.fromkeys(found) if channel not in table.names]
+        if not new:
+            return self.table(table.level, table.set)
+        entry = self._content.tables.setdefault(table.table, _Table(table.level, table.set))
+        for name, shape in new:
+            entry.channels.append(_Channel(name, shape, self._free_column(table, entry, name, shape)))
+        self._save()
+        self._schemas.pop((table.level, table.set), None)
+        return self.table(table.level, table.set)
+
+    def tables(self) -> list[TableSchema]:
+        """Return every table of the catalogue and of the registry, by name."""
+        documented = [(level, s.name) for s in SETS.values() for level in s.levels]
+        recorded = [(entry.level, entry.set) for entry in self._content.tables.values()]
+        known = {self.table(*key).table: self.table(*key) for key in [*documented, *recorded]}
+        return [known[name] for name in sorted(known)]
+
+    def _build(self, level: Level, measurement_set: str) -> TableSchema:
+        recorded = self._content.tables
+        table = next(
+            (
+                name
+                for name, entry in recorded.items()
+                if (entry.level, entry.set) == (level, measurement_set)
+            ),
+            None,
+        )
+        if table is None:
+            table = naming.table_name(level, measurement_set)
+            if table in recorded or (measurement_set not in SETS and table in _documented_tables(level)):
+                table = f"{level.value}_{naming.hashed(measurement_set)}"
+            if measurement_set not in SETS:
+                recorded[table] = _Table(level, measurement_set)
+                self._save()
+        extra = {(c.name, c.shape): c.column for c in recorded[table].channels} if table in recorded else {}
+        return schema.build(level, measurement_set, table, extra)
+
+    @staticmethod
+    def _free_column(table: TableSchema, entry: _Table, name: str, shape: Shape) -> str:
+        taken = {column for (_, s), column in table.names.items() if s is shape}
+        taken |= {channel.column for channel in entry.channels if channel.shape is shape}
+        column = naming.channel_column(name)
+        return naming.hashed(name) if column in taken else column
+
+    def _save(self) -> None:
+        replace_file(self._path, msgspec.json.format(msgspec.json.encode(self._content)) + b"\n")
+
+
+def _documented_tables(level: Level) -> set[str]:
+    return {naming.table_name(level, name) for name in SETS}
+
+
+def _read(path: Path) -> _Content:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Content)
+    except FileNotFoundError:
+        return _Content()
+    except (OSError, msgspec.MsgspecError) as error:
+        raise LakeError(f"{path}: the registry of tables cannot be read: {error}") from error

@@ -1,0 +1,182 @@
+"""The rows of one answer: raw JSON to one frame, exactly.
+
+The fast way hands the raw array to polars with the channels known so far, which drops unknown keys and takes
+``true`` for 1.0 without a word. So its result is checked by counting, at a few per cent of its cost: every key and
+every string of the raw text has two quotation marks, and the words ``true`` and ``false`` have a ``u`` or an
+``l``. If the values found account for all of these, nothing was dropped or bent. If not, the answer is walked
+value by value, and what it holds beyond the known channels is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import polars as pl
+import pyarrow as pa
+
+from harvester.lake.schema import Shape, TableSchema
+
+ELEMENTS = pl.List(pl.Struct({"index": pl.String, "value": pl.Float64}))
+"""An array channel: one element per string, tracker or stack."""
+
+_QUOTE, _U, _L = b'"'[0], b"u"[0], b"l"[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How the rows of one table are read with the channels known so far."""
+
+    wire: pl.Schema
+    """By SMA's names: `time`, scalars, arrays."""
+    rename: Mapping[str, str]
+    """SMA's name to column."""
+    arrays: tuple[str, ...]
+    """SMA's names of the array channels."""
+
+    @classmethod
+    def of(cls, table: TableSchema) -> Reader:
+        """Prepare to read the rows of *table*; a channel known in both shapes is expected as a number."""
+        wire: dict[str, pl.DataType] = {"time": pl.String()}
+        rename: dict[str, str] = {}
+        for (channel, shape), column in sorted(
+            table.names.items(), key=lambda item: item[0][1] is Shape.SCALAR
+        ):
+            if channel != "time":
+                wire[channel] = pl.Float64() if shape is Shape.SCALAR else ELEMENTS
+                rename[channel] = column
+        arrays = tuple(name for name, dtype in wire.items() if dtype == ELEMENTS)
+        return cls(pl.Schema(wire), rename, arrays)
+
+    def fast(self, raw: bytes) -> pl.DataFrame | None:
+        """Return the rows of the JSON array *raw*, or None where they are not exactly what is known."""
+        try:
+            frame = pl.read_json(raw, schema=self.wire)
+        except pl.exceptions.PolarsError:
+            return None
+        return frame if self._accounts_for(raw, frame) else None
+
+    def _accounts_for(self, raw: bytes, frame: pl.DataFrame) -> bool:
+        height = frame.height
+        values = {name: height - frame.get_column(name).null_count() for name in self.wire}
+        if values["time"] != height:
+            return False
+        quotes = 2 * height + 2 * sum(values.values())
+        letters = {letter: sum(n * name.count(letter) for name, n in values.items()) for letter in "ul"}
+        for name in self.arrays:
+            if values[name]:
+                elements = frame.get_column(name).drop_nulls().explode(empty_as_null=False).struct.unnest()
+                indexes, numbers = (
+                    elements.height - elements.get_column(c).null_count() for c in elements.columns
+                )
+                quotes += 4 * indexes + 2 * numbers
+                letters["u"] += numbers  # the key "value"
+                letters["l"] += numbers
+        octets = pl.Series(pa.Array.from_buffers(pa.uint8(), len(raw), [None, pa.py_buffer(raw)]))
+        counts = (octets.eq(octet).sum() for octet in (_QUOTE, _U, _L))
+        return tuple(counts) == (quotes, letters["u"], letters["l"])
+
+
+@dataclass(slots=True)
+class Walked:
+    """What a value-by-value walk over the rows of one answer found."""
+
+    times: list[str] = field(default_factory=list)
+    values: list[dict[tuple[str, Shape], Any]] = field(default_factory=list)
+    """Per row: the numbers and arrays by (channel, shape)."""
+    other: list[str | None] = field(default_factory=list)
+    """Per row: JSON of what is neither number nor index array."""
+    found: dict[tuple[str, Shape], None] = field(default_factory=dict)
+    """Channels met, in order."""
+
+    def frame(self, table: TableSchema) -> pl.DataFrame:
+        """Return the rows by column of *table*, which must know every channel found."""
+        columns: dict[str, pl.Series] = {"time": pl.Series(self.times, dtype=pl.String)}
+        for key, column in table.names.items():
+            dtype: pl.DataType = pl.Float64() if key[1] is Shape.SCALAR else ELEMENTS
+            name = column if key[1] is Shape.SCALAR else array_column(column)
+            columns[name] = pl.Series([row.get(key) for row in self.values], dtype=dtype)
+        columns["other"] = pl.Series(self.other, dtype=pl.String)
+        return pl.DataFrame(columns)
+
+
+def array_column(column: str) -> str:
+    """Return the name under which an array travels beside scalars until it goes to its own table."""
+    return f"[]{column}"
+
+
+def walk(raw: bytes) -> Walked:
+    """Walk the JSON array *raw* value by value; raise ValueError where it is not an array of objects with `time`."""
+    rows = orjson.loads(raw)
+    if not isinstance(rows, list):
+        raise ValueError("`set` is not a list")  # noqa: TRY004 - one error class for a bad body
+    walked = Walked()
+    for row in rows:
+        if not isinstance(row, dict) or not isinstance(row.get("time"), str):
+            raise ValueError("a row of `set` is not an object with a `time` in words")
+        values: dict[tuple[str, Shape], Any] = {}
+        other = {}
+        for name, value in row.items():
+            if name == "time" or value is None:
+                continue
+            if (taken := _take(value)) is None:
+                other[name] = value
+            else:
+                shape, content = taken
+                values[name, shape] = content
+                walked.found.setdefault((name, shape))
+        walked.times.append(row["time"])
+        walked.values.append(values)
+        walked.other.append(orjson.dumps(other, option=orjson.OPT_SORT_KEYS).decode() if other else None)
+    return walked
+
+
+def _take(value: object) -> tuple[Shape, object] | None:
+    """Return the shape and content of a channel's value, None for what is neither number nor index array."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return Shape.SCALAR, float(value)
+    if isinstance(value, list) and all(isinstance(e, dict) and set(e) <= {"index", "value"} for e in value):
+        elements = [_element(e) for e in value]
+        indexes = {e["index"] for e in elements if e}
+        if None not in elements and len(indexes) == len(elements):
+            return Shape.ARRAY, elements
+    return None
+
+
+def _element(element: dict[str, Any]) -> dict[str, Any] | None:
+    index, value = element.get("index"), element.get("value")
+    if isinstance(index, bool) or not isinstance(index, (str, int)):
+        return None
+    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+        return {"index": str(index), "value": None if value is None else float(value)}
+    return None
+
+
+def explode(frame: pl.DataFrame, arrays: Iterable[str], keep: list[str]) -> pl.DataFrame:
+    """Return one row per row and index of the array columns *arrays*, beside the columns *keep*."""
+    frame = frame.with_row_index("_row")
+    pieces = [
+        frame.select("_row", column)
+        .drop_nulls(column)
+        .explode(column, empty_as_null=False)
+        .select(
+            "_row",
+            pl.col(column).struct.field("index"),
+            pl.col(column).struct.field("value").alias(column[2:]),
+        )
+        for column in arrays
+    ]
+    joined, *rest = pieces
+    for piece in rest:
+        joined = _beside(joined, piece)
+    return frame.select("_row", *keep).join(joined.sort("_row", "index"), on="_row", how="right").drop("_row")
+
+
+def _beside(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
+    """Join two arrays by row and index; arrays of one set nearly always have the same ones, in the same order."""
+    key = ["_row", "index"]
+    if left.height == right.height and left.select(key).equals(right.select(key)):
+        return left.hstack(right.drop(key))
+    return left.join(right, on=key, how="full", coalesce=True)

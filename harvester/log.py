@@ -1,0 +1,157 @@
+"""The one place that sets up logging: how a line looks, where it goes, and what must never be in it.
+
+Sole caller of `structlog.configure`. An event is a name with facts: coloured text at a
+terminal, a line of JSON elsewhere. What libraries log through `logging` takes the same way.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, TextIO
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from harvester.errors import ConfigError
+
+MASK = "***"
+LEVELS = ("debug", "info", "warning", "error", "critical")
+
+_SECRET_KEY = re.compile(r"authorization|token|secret|passw|cookie|credential|client_?id", re.IGNORECASE)
+_SECRETS = tuple(
+    (re.compile(pattern, re.IGNORECASE), replacement)
+    for pattern, replacement in (
+        (r"\b(bearer|basic)\s+[\w.~+/=-]{8,}", rf"\1 {MASK}"),
+        # A JSON Web Token begins with {" in base64.
+        (r"\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?", MASK),
+        # Forms, query strings and JSON inside of a text.
+        (
+            r"""(token|secret|password|client_id|assertion|[?&]code)(=|["']\s*:\s*["'])[^\s"'&,;}]+""",
+            rf"\1\2{MASK}",
+        ),
+        # The user and password of a URL.
+        (r"(?<=://)[^/\s@]+@", f"{MASK}@"),
+    )
+)
+# A match begins where a run of these characters begins, so that a long text is scanned once.
+_LOCAL = r"[\w.%+'-]"
+_EMAIL = re.compile(rf"(?<!{_LOCAL})({_LOCAL}){_LOCAL}*?(@|%40)((?:[\w-]+\.)+[\w-]+)", re.IGNORECASE)
+_WIDEST = 2**63
+
+
+def configure(*, level: str = "info", stream: TextIO | None = None, json: bool | None = None) -> None:
+    """Send events from *level* on to *stream* (standard error), as JSON unless it is a terminal.
+
+    Libraries are heard from ``warning`` on, and from *level* on where that is ``debug``.
+    """
+    if level not in LEVELS:
+        raise ConfigError(f"log level {level!r} is unknown; must be one of {', '.join(LEVELS)}")
+    stream = stream or sys.stderr
+    as_json = not stream.isatty() if json is None else json
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[*_chain(), _json_bytes if as_json else _console(stream)],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=_factory(stream, as_json=as_json),
+        # A later call must reach loggers that exist already.
+        cache_logger_on_first_use=False,
+    )
+    _bridge(stream, _json_text if as_json else _console(stream), threshold)
+
+
+def _chain() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        redact,
+    ]
+
+
+def _factory(stream: TextIO, *, as_json: bool) -> Callable[..., WrappedLogger]:
+    if as_json:
+        return structlog.BytesLoggerFactory(file=stream.buffer)
+    return structlog.WriteLoggerFactory(file=stream)
+
+
+def _console(stream: TextIO) -> Processor:
+    # Plain tracebacks: the pretty ones print local variables.
+    return structlog.dev.ConsoleRenderer(
+        colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
+
+
+def _json_bytes(_: WrappedLogger, __: str, event: EventDict) -> bytes:
+    return orjson.dumps(event)
+
+
+def _json_text(_: WrappedLogger, __: str, event: EventDict) -> str:
+    return orjson.dumps(event).decode()
+
+
+def _bridge(stream: TextIO, render: Processor, threshold: int) -> None:
+    """Give what libraries log through `logging` the same form; replaces all handlers of the root."""
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.add_logger_name],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_chain(), render],
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(threshold if threshold == logging.DEBUG else max(threshold, logging.WARNING))
+
+
+def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Mask secrets and e-mail addresses in all keys and values of *event*; leave only what JSON can spell."""
+    return _mapping(event)
+
+
+def _mapping(facts: Mapping[Any, Any]) -> dict[str, Any]:
+    masked = {}
+    for key, value in facts.items():
+        name, secret = _key(str(key))
+        masked[name] = MASK if secret and value is not None else _value(value)
+    return masked
+
+
+@lru_cache(maxsize=1024)
+def _key(name: str) -> tuple[str, bool]:
+    return mask(name), bool(_SECRET_KEY.search(name))
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, str):
+        return mask(value)
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, int) and -_WIDEST <= value < _WIDEST:
+        return value
+    if isinstance(value, Mapping):
+        return _mapping(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_value(each) for each in value]
+    return mask(str(value))
+
+
+def mask(text: str) -> str:
+    """Mask bearer tokens, JSON Web Tokens, ``secret=value`` pairs, passwords of URLs and e-mail addresses."""
+    if text.isalnum():
+        return text  # holds nothing to mask: no blank, dot, sign or @
+    for pattern, replacement in _SECRETS:
+        text = pattern.sub(replacement, text)
+    text = mask_email(text)
+    # A lone surrogate, as in a file name that is not UTF-8, is no JSON.
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def mask_email(text: str) -> str:
+    """Shorten every e-mail address in *text* to ``o***@example.org``, percent-encoded ones too."""
+    return _EMAIL.sub(rf"\1{MASK}\2\3", text) if "@" in text or "%40" in text else text

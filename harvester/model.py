@@ -1,0 +1,108 @@
+"""The frozen values that travel between the rooms; no behaviour beyond themselves."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Level(StrEnum):
+    """Where a measurement set is asked: of a plant as a whole or of one device."""
+
+    PLANT = "plant"
+    DEVICE = "device"
+
+
+class Period(StrEnum):
+    """The span one request covers; the spelling is the path segment of SMA's Monitoring API."""
+
+    DAY = "Day"
+    WEEK = "Week"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plant:
+    """One PV plant as the API describes it."""
+
+    plant_id: str
+    """SMA's id: decimal digits (ennexOS) or a GUID (Classic)."""
+    name: str
+    timezone: str
+    """IANA name of the zone whose wall clock the plant's stamps follow."""
+    peak_power: float | None = None
+    """Installed DC power in W, as delivered."""
+    start_up: dt.datetime | None = None
+    """Commissioning, aware UTC. SMA writes it without a zone although it is UTC."""
+    latitude: float | None = None
+    """Degrees north."""
+    longitude: float | None = None
+    """Degrees east."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One device of a plant."""
+
+    device_id: str
+    """Unique among devices only: a device may carry the id of its plant."""
+    plant_id: str
+    name: str
+    type: str | None = None
+    """SMA's product family in words; informative, never branched on."""
+    product: str | None = None
+    product_id: int | None = None
+    vendor: str | None = None
+    serial: str | None = None
+    """Not unique: the same serial can appear under two plants."""
+    generator_power: float | None = None
+    """Nominal power in W; PV inverters only."""
+    is_active: bool = True
+    deactivated_at: dt.datetime | None = None
+    """Naive plant-local time from which the device delivers nothing more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One measurement set of one plant or device: the unit of everything the ledger knows."""
+
+    plant_id: str
+    set: str
+    device_id: str | None = None
+    """None for a set of the plant as a whole."""
+
+    @property
+    def level(self) -> Level:
+        """Plant or device."""
+        return Level.PLANT if self.device_id is None else Level.DEVICE
+
+    def __str__(self) -> str:
+        owner = self.plant_id if self.device_id is None else f"{self.plant_id}/{self.device_id}"
+        return f"{owner}/{self.set}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """One request for values, and the days it is made for."""
+
+    series: Series
+    period: Period
+    date: dt.date
+    """The ``Date`` of the request, a plant-local day."""
+    days: tuple[dt.date, ...]
+    """Plant-local days that are due and that this request is hoped to cover, ascending."""
+
+    def __str__(self) -> str:
+        return f"{self.series} {self.period.value} {self.date}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """The undecoded answer to one slice."""
+
+    slice: Slice
+    body: bytes
+    asked_at: dt.datetime
+    """When the request began, aware UTC: what settles a day is a read begun late enough after it."""
+    moved: tuple[str, str] | None = None
+    """Old and new id, where SMA redirected the request to another one."""

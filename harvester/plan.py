@@ -1,0 +1,162 @@
+"""Which days are due, and the fewest requests that cover them. Pure: nothing here reads a clock or asks anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+
+from harvester import clock
+from harvester.model import Device, Period, Plant, Series, Slice
+from harvester.week import WeekRule
+
+_DAY = timedelta(days=1)
+_WEEK = 7
+_LEAST_DAYS_FOR_A_WEEK = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What a run was asked for; empty selections mean everything."""
+
+    plants: frozenset[str] = frozenset()
+    devices: frozenset[str] = frozenset()
+    sets: frozenset[str] = frozenset()
+    level: str | None = None
+    exclude_plants: frozenset[str] = frozenset()
+    exclude_sets: frozenset[str] = frozenset()
+
+    def takes_plant(self, plant_id: str) -> bool:
+        """Tell whether *plant_id* is asked for."""
+        return (not self.plants or plant_id in self.plants) and plant_id not in self.exclude_plants
+
+    def takes(self, series: Series) -> bool:
+        """Tell whether *series* is asked for."""
+        return (
+            self.takes_plant(series.plant_id)
+            and (not self.devices or series.device_id in self.devices)
+            and (not self.sets or series.set in self.sets)
+            and series.set not in self.exclude_sets
+            and (self.level is None or series.level == self.level)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Days from *first* to *last*, both inclusive."""
+
+    first: date
+    last: date
+
+    def __iter__(self) -> Iterator[date]:
+        return (self.first + _DAY * n for n in range((self.last - self.first).days + 1))
+
+    def __bool__(self) -> bool:
+        return self.first <= self.last
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Slices whose answers go into the same files: of one part, one measurement set and one week."""
+
+    part: int
+    week: date
+    slices: tuple[Slice, ...]
+
+
+SpanOf = Callable[[Plant, str], Span]
+"""Which days of a measurement set of a plant a run is asked for."""
+
+
+def between(first: date, last: date) -> SpanOf:
+    """Ask every set for the plant-local days from *first* to *last*, both inclusive."""
+    return lambda _plant, _set: Span(first, last)
+
+
+def recent(
+    first_day: Callable[[date, date | None], date], live_sets: Collection[str], now: datetime
+) -> SpanOf:
+    """Ask the *live_sets* up to the plant's running day and the others up to the day before.
+
+    *first_day* gives the first day from the plant's local today and the day of its start-up.
+    """
+
+    def span(plant: Plant, name: str) -> Span:
+        where = clock.zone(plant.timezone)
+        today = clock.local_day(now, where)
+        start_up = clock.local_day(plant.start_up, where) if plant.start_up else None
+        return Span(first_day(today, start_up), today if name in live_sets else today - _DAY)
+
+    return span
+
+
+def applicable(asked: Span, plant: Plant, device: Device | None, now: datetime) -> Span:
+    """Return the days of *asked* on which a series of *plant* (or its *device*) can have rows.
+
+    Not before the plant's start-up, not after the device's deactivation, not after the plant's local today.
+    """
+    where = clock.zone(plant.timezone)
+    first, last = asked.first, min(asked.last, clock.local_day(now, where))
+    if plant.start_up is not None:
+        first = max(first, clock.local_day(plant.start_up, where))
+    if device is not None and device.deactivated_at is not None:
+        last = min(last, device.deactivated_at.date())
+    return Span(first, last)
+
+
+def due(
+    span: Span, settled: Collection[date], waiting: Mapping[date, datetime], now: datetime
+) -> tuple[date, ...]:
+    """Return the days of *span* that are to be asked now: neither settled nor *waiting* for a later moment."""
+    return tuple(day for day in span if day not in settled and waiting.get(day, now) <= now)
+
+
+def slices(series: Series, days: Sequence[date], rule: WeekRule, grid: date) -> Iterator[Slice]:
+    """Cover the due *days* of *series* with the fewest requests, in weeks of the *grid* (a day that begins one).
+
+    ``Week`` where it is sure to cover two due days or more, ``Day`` otherwise.
+    """
+    by_week: dict[date, list[date]] = {}
+    for day in days:
+        by_week.setdefault(week_of(day, grid), []).append(day)
+    for week, wanted in by_week.items():
+        left = list(wanted)
+        while len(left) >= _LEAST_DAYS_FOR_A_WEEK:
+            at, covered = _best_week(week, left, rule)
+            if len(covered) < _LEAST_DAYS_FOR_A_WEEK:
+                break
+            yield Slice(series=series, period=Period.WEEK, date=at, days=tuple(covered))
+            left = [day for day in left if day not in covered]
+        for day in left:
+            yield Slice(series=series, period=Period.DAY, date=day, days=(day,))
+
+
+def _best_week(week: date, wanted: Sequence[date], rule: WeekRule) -> tuple[date, list[date]]:
+    """Return the ``Date`` within *week* that is sure to cover most of *wanted*, and what it covers."""
+    choices = [week + _DAY * n for n in range(_WEEK)]
+    found = [(at, [day for day in wanted if day in rule.covers(at)]) for at in choices]
+    return max(found, key=lambda choice: len(choice[1]))
+
+
+def probe(piece: Slice, rule: WeekRule) -> Slice | None:
+    """Return *piece* as the ``Week`` request that tells most about the *rule*; None if there is nothing to learn."""
+    if rule.known or piece.period is not Period.WEEK:
+        return None
+    telling = max((piece.date + _DAY * n for n in range(_WEEK)), key=rule.tells)
+    return replace(piece, date=telling)
+
+
+def week_of(day: date, grid: date) -> date:
+    """Return the first day of the week of *grid* that *day* lies in."""
+    return grid + _DAY * ((day - grid).days // _WEEK * _WEEK)
+
+
+def batches(part: int, wanted: Iterable[Slice], grid: date, *, newest_first: bool = False) -> list[Batch]:
+    """Group slices of one part by week, level and set: each group's files are then written once."""
+    groups: dict[tuple[date, str, str], list[Slice]] = {}
+    for piece in wanted:
+        key = (week_of(piece.days[0], grid), piece.series.level.value, piece.series.set)
+        groups.setdefault(key, []).append(piece)
+    ordered = sorted(groups.items(), key=lambda item: item[0][1:])
+    ordered.sort(key=lambda item: item[0][0], reverse=newest_first)
+    return [Batch(part, key[0], tuple(pieces)) for key, pieces in ordered]

@@ -1,0 +1,113 @@
+"""Applies the faults to requests and answers; the rows' own faults are applied where rows are written."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from http import HTTPStatus
+
+from harvester.sandbox.chance import roll
+from harvester.sandbox.endpoints import Endpoint
+from harvester.sandbox.exchange import Answer, Body, Call, json_answer, refusal
+from harvester.sandbox.faults import Faults
+from harvester.sandbox.plants import Plant
+
+UNAUTHORIZED: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
+TOO_MANY = {"message": "Too Many Requests", "code": "429"}
+"""Body of a 429 (assumption: like every other refusal)."""
+PAGE = b"<!DOCTYPE html>\n<html><head><title>Maintenance</title></head><body>Back soon.</body></html>\n"
+STATUSES = ("http_500", "http_502", "http_503", "http_504")
+BEFORE = ("hang", "http_308", "http_401", "http_429", "http_429_bare", *STATUSES)
+AFTER = ("html", "empty_body", "cut_json", "wrong_type", "reset")
+ENVELOPE = {"no_resolution": "resolution", "no_set_type": "setType"}
+
+
+class Misbehaviour:
+    """Decides by seed, URL and attempt, so that a repeated request gets another chance."""
+
+    def __init__(self, faults: Faults, seed: int) -> None:
+        self._faults = faults
+        self._seed = seed
+        self._before = [name for name in BEFORE if getattr(faults, name)]
+        self._after = [name for name in AFTER if getattr(faults, name)]
+        self._envelope = [name for name in ENVELOPE if getattr(faults, name)]
+        self._failing = {
+            key.casefold(): int(status)
+            for key, _, status in (entry.rpartition(":") for entry in faults.failing)
+        }
+        self._attempts: Counter[str] = Counter()
+        self._only = tuple(text.casefold() for text in faults.only)
+
+    def attempt(self, call: Call) -> int:
+        """Count this request and return how often its URL was asked before."""
+        if not (self._before or self._after or self._envelope or self._faults.empty_plants):
+            return 0
+        self._attempts[call.url] += 1
+        return self._attempts[call.url] - 1
+
+    def instead(self, call: Call, place: Endpoint, attempt: int) -> Answer | None:
+        """Return what comes instead of the answer, or None."""
+        for key in (place.set, place.id, f"{place.id}/{place.set}"):
+            if place.kind == "values" and key.casefold() in self._failing:
+                return refusal(self._failing[key.casefold()])
+        for name in self._before:
+            if self._strikes(name, call, attempt):
+                answer = _instead(name, call)
+                if answer is not None:
+                    return answer
+        if place.kind == "plants" and self._strikes("empty_plants", call, attempt):
+            return json_answer({"plants": []})
+        return None
+
+    def dropped(self, call: Call, attempt: int) -> tuple[str, ...]:
+        """Return the envelope fields that this answer lacks."""
+        return tuple(ENVELOPE[name] for name in self._envelope if self._strikes(name, call, attempt))
+
+    def spoiled(self, call: Call, answer: Answer, attempt: int) -> Answer:
+        """Return the answer as it arrives."""
+        if answer.status != HTTPStatus.OK:
+            return answer
+        name = next((name for name in self._after if self._strikes(name, call, attempt)), None)
+        if name == "html":
+            answer = replace(answer, body=Body(PAGE), content_type="text/html; charset=utf-8")
+        elif name == "empty_body":
+            answer = replace(answer, body=Body())
+        elif name == "cut_json":
+            plain = answer.body.plain
+            answer = replace(answer, body=Body(plain[: len(plain) * 2 // 3]))
+        elif name == "wrong_type":
+            answer = replace(answer, content_type="text/plain; charset=utf-8")
+        elif name == "reset":
+            answer = replace(answer, ending="reset")
+        return answer
+
+    def vanished(self, plant: Plant) -> bool:
+        """Say whether only the list knows the plant."""
+        return roll(self._seed, "vanishing_plants", plant.key) < self._faults.vanishing_plants
+
+    def _strikes(self, name: str, call: Call, attempt: int) -> bool:
+        rate: float = getattr(self._faults, name)
+        url = call.url
+        if self._only and not any(text in url.casefold() for text in self._only):
+            return False
+        return roll(self._seed, name, url, attempt) < rate
+
+
+def _instead(name: str, call: Call) -> Answer | None:
+    """Return the answer of a fault that replaces it."""
+    if name == "hang":
+        return Answer(ending="hang", status=0)
+    if name == "http_308":
+        prefix = "/monitoring"
+        if not call.url.casefold().startswith(prefix):
+            return None
+        return Answer(status=308, headers={"Location": f"{call.origin}{call.url[len(prefix) :]}"})
+    if name == "http_401":
+        return unauthorized(empty=False)
+    if name in {"http_429", "http_429_bare"}:
+        return replace(json_answer(TOO_MANY, 429), headers={"Retry-After": "1"} if name == "http_429" else {})
+    return refusal(int(name.removeprefix("http_")))
+
+
+def unauthorized(*, empty: bool) -> Answer:
+    """Refuse for want of a good token."""
+    return replace(Answer(status=401) if empty else refusal(401), headers=UNAUTHORIZED)

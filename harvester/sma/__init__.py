@@ -1,0 +1,1 @@
+"""Everything that knows SMA's protocol; nothing that knows Parquet or a database."""

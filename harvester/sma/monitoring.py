@@ -1,0 +1,106 @@
+"""The endpoints of SMA's Monitoring API as request values; knows no socket, no token and no row of a body.
+
+*base* is the monitoring URL, ``https://monitoring.smaapis.de/v1`` or ``https://sandbox.smaapis.de/monitoring/v1``.
+Ids and set names come from the network, so each becomes exactly one path segment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from harvester.model import Device, Plant, Series, Slice
+from harvester.sma import answers
+from harvester.sma.wire import Kind, Request, Response, named_in, segment, whole_object
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The undecoded values of one slice."""
+
+    body: bytes = field(repr=False)
+    """JSON as delivered, decompressed; only its first and last character were looked at."""
+    asked_at: datetime
+    """When the try that succeeded was sent, aware UTC."""
+    moved: Mapping[str, str] | None = None
+    """Old id to new id, where the server redirected because the plant was migrated."""
+
+
+def plants(base: str) -> Request[list[Plant]]:
+    """Ask for all plants that the token may see; there is no paging and no filter by owner.
+
+    The sandbox ignores the two flags and answers id, name and time zone only.
+    """
+    return _get(base, "/plants", Kind.PLANTS, answers.plants, WithInstallation="true", WithLocation="true")
+
+
+def plant(base: str, plant_id: str) -> Request[Plant]:
+    """Ask for one plant: id, name and time zone."""
+    return _get(base, f"/plants/{segment(plant_id)}", Kind.PLANTS, answers.plant)
+
+
+def installation(base: str, plant_id: str) -> Request[Mapping[str, Any]]:
+    """Ask for size and start-up of one plant."""
+    return _get(base, f"/plants/{segment(plant_id)}/installation", Kind.PLANTS, answers.part)
+
+
+def location(base: str, plant_id: str) -> Request[Mapping[str, Any]]:
+    """Ask for the address of one plant."""
+    return _get(base, f"/plants/{segment(plant_id)}/location", Kind.PLANTS, answers.part)
+
+
+def devices(base: str, plant_id: str, *, lean: bool) -> Request[list[Device]]:
+    """Ask for the devices of a plant, with those out of service, which are hidden by default.
+
+    The lean form is preferred by SMA, the full one obsolete but still served.
+    """
+    path = f"/plants/{segment(plant_id)}/devices" + ("/lean" if lean else "")
+    return _get(base, path, Kind.DEVICES, answers.devices, WithDeactivatedDevices="true")
+
+
+def plant_sets(base: str, plant_id: str) -> Request[list[str]]:
+    """Ask for the names of the measurement sets of a plant as a whole."""
+    return _get(base, f"/plants/{segment(plant_id)}/measurements/sets", Kind.SETS, answers.sets)
+
+
+def device_sets(base: str, device_id: str) -> Request[list[str]]:
+    """Ask for the names of the measurement sets of a device."""
+    return _get(base, f"/devices/{segment(device_id)}/measurements/sets", Kind.SETS, answers.sets)
+
+
+def values(base: str, wanted: Slice) -> Request[Answer]:
+    """Ask for the values of one slice; ``ReturnEnergyValues=false`` keeps intraday values in W."""
+    asked = _owner(wanted.series)
+    path = f"{asked}/measurements/sets/{segment(wanted.series.set)}/{wanted.period.value}"
+    date = wanted.date.isoformat()
+    return _get(base, path, Kind.VALUES, _reader(wanted.series), Date=date, ReturnEnergyValues="false")
+
+
+def _owner(series: Series) -> str:
+    """Return the path of what the series belongs to."""
+    if series.device_id is None:
+        return f"/plants/{segment(series.plant_id)}"
+    return f"/devices/{segment(series.device_id)}"
+
+
+def _reader(series: Series) -> Callable[[Response], Answer]:
+    """Return what reads an answer and notices under which id it came."""
+    old = series.plant_id if series.device_id is None else series.device_id
+    collection = "plants" if series.device_id is None else "devices"
+
+    def read(response: Response) -> Answer:
+        new = named_in(response.url, collection)
+        moved = {old: new} if new is not None and new != old else None
+        return Answer(body=whole_object(response), asked_at=response.asked_at, moved=moved)
+
+    return read
+
+
+def _get(base: str, path: str, kind: Kind, read: Callable[[Response], T], **query: str) -> Request[T]:
+    url = base.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
+    return Request(method="GET", url=url, kind=kind, read=read)

@@ -1,0 +1,212 @@
+"""How fast requests may leave, so that SMA's budget per credential is used and never exceeded.
+
+SMA gives each credential a bucket of requests, renewed every five minutes, and blocks it with 429 once it is
+empty. How large it is depends on the contract and is not published, so it can be learned here. The counting
+itself is asyncio-throttle's exact sliding window, in front of which one lock keeps waiters in order and off
+the processor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from asyncio_throttle.throttler import Throttler
+
+from harvester.sma.learning import Lesson, refused
+
+Clock = Callable[[], float]
+
+PARTS = 10
+"""A window is spent in so many parts: a small job is not slowed, and what comes up later finds some left."""
+SLACK = 1.0
+"""Seconds; Retry-After is rounded up to whole ones."""
+
+
+@dataclass(slots=True)
+class Permit:
+    """Leave for one request; *spent* is set to False where it was refused or never sent."""
+
+    spent: bool = True
+
+
+class _Window(Throttler):
+    """asyncio-throttle's sliding window on another clock, with a limit that is asked for on each look."""
+
+    def __init__(self, period: float, *, look: float, room: Callable[[], int], clock: Clock) -> None:
+        super().__init__(0, period, retry_interval=look)
+        self._room = room
+        self._clock = clock
+
+    def flush(self) -> None:
+        """Forget what left the window; the library calls this before each look at the limit."""
+        now = self._clock()
+        while self._task_logs and now - self._task_logs[0] > self.period:
+            self._task_logs.popleft()
+        self.rate_limit = self._room()
+
+    async def acquire(self) -> None:
+        """Wait for room and take it."""
+        await super().acquire()  # type: ignore[no-untyped-call]  # asyncio-throttle has no types here
+        self._task_logs[-1] = self._clock()
+
+    def take_back(self) -> None:
+        """Forget the newest stamp."""
+        self._task_logs.pop()
+
+    def stamp(self, moment: float) -> None:
+        """Count a request of *moment*, which is not before any other."""
+        self._task_logs.append(moment)
+
+    def since(self, start: float) -> list[float]:
+        """Return the stamps that still count and are not older than *start*, oldest first."""
+        self.flush()
+        return [stamp for stamp in self._task_logs if stamp >= start]
+
+    def __len__(self) -> int:
+        self.flush()
+        return len(self._task_logs)
+
+
+class Pace:
+    """The budget of one credential; all times are seconds on a monotonic clock.
+
+    A permit counts from its grant until one window after its answer. The server counts a request somewhere
+    between the two, so no window of the server's, sliding or fixed, ever sees more than the limit, and no
+    margin is needed.
+    """
+
+    def __init__(
+        self,
+        *,
+        requests: int | None,
+        window_seconds: float,
+        learned: int | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """Take *requests* as the limit if it is known; *learned* is what an earlier process was taught."""
+        self._requests = requests
+        self._window = window_seconds
+        self._clock = clock
+        self._lesson = Lesson(limit=learned, granted=learned, sure=True) if learned else None
+        self._granted: int | None = None  # in the window of a refusal, until the pause after it is over
+        self._sure = False
+        self._watched_from = clock()
+        self._review_at = clock() + window_seconds
+        self._paused_until = -math.inf
+        self._in_flight = 0
+        self._lock = asyncio.Lock()
+        look = min(max(window_seconds / 1000, 0.001), 0.1)
+        self._quota = _Window(window_seconds, look=look, room=self._quota_room, clock=clock)
+        self._part = _Window(window_seconds / PARTS, look=look, room=self._part_room, clock=clock)
+
+    @property
+    def limit(self) -> int | None:
+        """Requests per window that are used at most; None while none is known."""
+        known = [number for number in (self._requests, self.learned) if number is not None]
+        return min(known, default=None)
+
+    @property
+    def learned(self) -> int | None:
+        """The limit that refusals have taught; None before the first one."""
+        return self._lesson.limit if self._lesson else None
+
+    @property
+    def spent(self) -> int:
+        """Requests that count against the present window, those in flight included."""
+        return len(self._quota) + self._in_flight
+
+    @property
+    def paused_until(self) -> float | None:
+        """The moment until which nobody may ask; None when there is no pause."""
+        return self._paused_until if self._clock() < self._paused_until else None
+
+    def ages(self) -> list[float]:
+        """Return the seconds since each request that counts now, oldest first: what a restart needs."""
+        now = self._clock()
+        return [now - stamp for stamp in self._quota.since(-math.inf)] + [0.0] * self._in_flight
+
+    def resume(self, ages: Iterable[float]) -> None:
+        """Count the requests of an earlier process, before any other: its ages, plus the time since."""
+        for age in sorted(ages, reverse=True):
+            self._quota.stamp(self._clock() - age)
+        self._watched_from = -math.inf
+
+    @asynccontextmanager
+    async def permit(self) -> AsyncIterator[Permit]:
+        """Wait, in the callers' order, for leave to send one request; the block ends with its answer."""
+        async with self._lock:
+            self._climb()
+            await self._part.acquire()
+            await self._quota.acquire()
+            self._quota.take_back()  # it counts as in flight now and is stamped when its answer is here
+            self._in_flight += 1
+            self._granted = None
+        permit = Permit()
+        try:
+            yield permit
+        finally:
+            self._in_flight -= 1
+            if permit.spent:
+                self._count()
+
+    async def resumed(self) -> None:
+        """Wait until no pause is on: for requests that need no permit."""
+        while (left := self._paused_until - self._clock()) > 0:  # noqa: ASYNC110  # it ends by the clock
+            await asyncio.sleep(min(left, 1.0))
+
+    def penalise(self, retry_after: float | None) -> None:
+        """Learn from a 429, and let nobody ask for *retry_after* seconds; None stands for a whole window."""
+        # Those in flight together are refused together: only the first refusal has something to teach.
+        if self._granted is None:
+            began = self._began(retry_after)
+            self._sure = began >= self._watched_from - SLACK
+            self._learn(len(self._quota.since(began)))
+        self.pause(retry_after)
+        self._review_at = self._paused_until + self._window
+
+    def pause(self, seconds: float | None) -> None:
+        """Let nobody ask for *seconds*; None stands for a whole window."""
+        # A server that says 0 would otherwise be asked again and again without a breath.
+        wait = self._window if seconds is None else max(seconds, self._window / 300)
+        self._paused_until = max(self._paused_until, self._clock() + wait)
+
+    def _quota_room(self) -> int:
+        if self.paused_until is not None:
+            return 0
+        return sys.maxsize if self.limit is None else self.limit - self._in_flight
+
+    def _part_room(self) -> int:
+        # A tenth more than its share, so that the quota is the bound and rounding wastes none of it.
+        return sys.maxsize if self.limit is None else -(-11 * self.limit // (10 * PARTS))
+
+    def _began(self, retry_after: float | None) -> float:
+        """Return when the window of a refusal began, as far as the wait tells.
+
+        The wait ends with a fixed window, or when the oldest request leaves a sliding one: either way the
+        window began its own length before that. A longer wait tells nothing, and all that counts is taken.
+        """
+        wait = retry_after if retry_after is not None and retry_after <= self._window else 0.0
+        return self._clock() + wait - self._window - SLACK
+
+    def _count(self) -> None:
+        """Stamp a request whose answer is in; one on its way during a refusal was granted before it."""
+        self._quota.stamp(self._clock())
+        if self._granted is not None:
+            self._learn(self._granted + 1)
+
+    def _learn(self, granted: int) -> None:
+        self._granted = granted
+        self._lesson = refused(granted, sure=self._sure, before=self._lesson)
+
+    def _climb(self) -> None:
+        """Raise the learned limit, at most once per window and only where it was used up."""
+        if self._lesson is None or self._clock() < self._review_at or self.spent < 0.9 * self._lesson.limit:
+            return
+        self._lesson = self._lesson.climbed()
+        self._review_at = self._clock() + self._window

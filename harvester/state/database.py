@@ -1,0 +1,91 @@
+"""Opening the ledger's database: made by the first migration, brought up by the later ones, a newer one refused."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy.engine import URL, Engine
+
+from harvester.errors import LedgerError
+
+_BUSY_SECONDS = 30
+
+
+def connect(file: Path, *, create: bool = True) -> Engine:
+    """Open the ledger in the SQLite *file*, migrated to the version of this program; raise `LedgerError`.
+
+    With ``create=False`` a missing file is an error instead of an empty ledger.
+    """
+    if not create and not file.exists():
+        raise LedgerError(
+            f"{file}: there is no ledger yet. `harvester run` or `harvester backfill` makes it."
+        )
+    _make_folder(file)
+    engine = sa.create_engine(
+        URL.create("sqlite", database=str(file)), connect_args={"timeout": _BUSY_SECONDS}
+    )
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    try:
+        _migrate(engine)
+    except sa.exc.DBAPIError as error:
+        engine.dispose()
+        raise refusal(file, error) from error
+    return engine
+
+
+def refusal(where: Path, error: sa.exc.DBAPIError) -> LedgerError:
+    """Say what a failed statement means and what to do about it."""
+    facts = str(error.orig)
+    if "locked" in facts:
+        return LedgerError(f"{where}: the ledger is locked by another program for over {_BUSY_SECONDS} s.")
+    if "malformed" in facts or "not a database" in facts:
+        return LedgerError(
+            f"{where}: the ledger is damaged ({facts}). Move it away and restore a copy of it: the lake is whole, "
+            "and without a ledger its days are asked again."
+        )
+    if "full" in facts:
+        return LedgerError(f"{where}: no space is left for the ledger. Make room and run again.")
+    return LedgerError(f"{where}: the ledger cannot be used ({facts}).")
+
+
+def _make_folder(file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LedgerError(f"{file.parent}: the ledger's folder cannot be made ({error.strerror}).") from error
+
+
+def _prepare_sqlite(connection: object, _record: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]  # a DBAPI connection has no type
+    # NORMAL loses at most the last commits at a power cut, never the file: their days are then asked again
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _migrate(engine: Engine) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(resources.files("harvester.state").joinpath("migrations")))
+    script = ScriptDirectory.from_config(config)
+    with engine.connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+    if current == script.get_current_head():
+        return
+    try:
+        if current is not None:
+            script.get_revision(current)
+    except CommandError as error:
+        raise LedgerError(
+            f"{engine.url.database}: this ledger was written by a newer harvester (version {current}). "
+            "Install that version; nothing was touched."
+        ) from error
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

@@ -1,0 +1,235 @@
+"""What was ever visible: plants, devices, measurement sets, aliases; and in which part of the lake each plant is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.engine import Connection, Engine, RowMapping
+
+from harvester.model import Device, Plant, Series
+from harvester.state.tables import ALIAS, DEVICE, PLANT, SERIES, from_seconds, to_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPlant:
+    """A plant that is or was visible."""
+
+    plant: Plant
+    part: int
+    first_seen: datetime
+    last_seen: datetime
+    explored_at: datetime | None
+    """When its devices and sets were last enumerated as a whole."""
+    withdrawn_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDevice:
+    """A device that is or was listed."""
+
+    device: Device
+    first_seen: datetime
+    last_seen: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSeries:
+    """A measurement set that is or was offered."""
+
+    series_id: int
+    part: int
+    series: Series
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAlias:
+    """An id that SMA redirected to another."""
+
+    level: str
+    old_id: str
+    new_id: str
+    since: datetime
+
+
+class Inventory:
+    """The inventory in the ledger's database."""
+
+    def __init__(self, engine: Engine, *, plants_per_file: int) -> None:
+        self._engine = engine
+        self._plants_per_file = plants_per_file
+
+    def see_plants(self, plants: Iterable[Plant], now: datetime) -> None:
+        """Record the plants of a plant list; a new one gets its part, which never changes."""
+        seconds = to_seconds(now)
+        with self._engine.begin() as db:
+            known = set(db.scalars(sa.select(PLANT.c.plant_id)))
+            ordinal = db.scalar(sa.select(sa.func.max(PLANT.c.ordinal)))
+            ordinal = -1 if ordinal is None else ordinal
+            for plant in plants:
+                if plant.plant_id in known:
+                    facts = {name: value for name, value in _plant_facts(plant).items() if value is not None}
+                    changed = {**facts, "last_seen": seconds, "withdrawn_at": None}
+                    db.execute(sa.update(PLANT).where(PLANT.c.plant_id == plant.plant_id).values(changed))
+                    continue
+                ordinal += 1
+                seen = {"first_seen": seconds, "last_seen": seconds}
+                place = {"ordinal": ordinal, "part": ordinal // self._plants_per_file}
+                db.execute(
+                    sa.insert(PLANT).values(plant_id=plant.plant_id, **_plant_facts(plant), **place, **seen)
+                )
+                known.add(plant.plant_id)
+
+    def explored(
+        self,
+        plant: Plant,
+        devices: Sequence[Device],
+        sets: Mapping[str | None, Sequence[str] | None],
+        now: datetime,
+    ) -> None:
+        """Record the devices of *plant* and the sets each offers; the device None stands for the plant as a whole.
+
+        Sets that are None could not be asked for: what is known of them stays as it is.
+        """
+        with self._engine.begin() as db:
+            part = db.scalar(sa.select(PLANT.c.part).where(PLANT.c.plant_id == plant.plant_id))
+            facts = {**_plant_facts(plant), "explored_at": to_seconds(now)}
+            db.execute(sa.update(PLANT).where(PLANT.c.plant_id == plant.plant_id).values(facts))
+            for device in devices:
+                _see_device(db, device, to_seconds(now))
+            offered = {(owner or "", name) for owner, names in sets.items() for name in names or ()}
+            unknown = {owner or "" for owner, names in sets.items() if names is None}
+            self._offer(db, plant.plant_id, int(part or 0), offered, unknown, to_seconds(now))
+
+    @staticmethod
+    def _offer(  # noqa: PLR0913 - one statement's worth of facts
+        db: Connection, plant_id: str, part: int, offered: set[tuple[str, str]], unknown: set[str], now: int
+    ) -> None:
+        rows = db.execute(sa.select(SERIES).where(SERIES.c.plant_id == plant_id)).mappings()
+        known = {(row["device_id"], row["set"]): row for row in rows if row["device_id"] not in unknown}
+        for key in sorted(offered - known.keys()):
+            values = {
+                "plant_id": plant_id,
+                "device_id": key[0],
+                "set": key[1],
+                "part": part,
+                "first_seen": now,
+            }
+            db.execute(sa.insert(SERIES).values(values))
+        for key, row in known.items():
+            if (key in offered) == (row["gone_at"] is not None):
+                gone_at = None if key in offered else now
+                db.execute(
+                    sa.update(SERIES).where(SERIES.c.series_id == row["series_id"]).values(gone_at=gone_at)
+                )
+
+    def add_alias(self, level: str, old_id: str, new_id: str, now: datetime) -> None:
+        """Record that SMA redirected *old_id* to *new_id*; the first time counts."""
+        values = {"level": level, "old_id": old_id, "new_id": new_id, "since": to_seconds(now)}
+        with self._engine.begin() as db:
+            db.execute(insert(ALIAS).values(values).on_conflict_do_nothing())
+
+    def plants(self) -> list[KnownPlant]:
+        """Return every plant ever seen, in the order of their parts."""
+        with self._engine.connect() as db:
+            return [
+                _known_plant(row) for row in db.execute(sa.select(PLANT).order_by(PLANT.c.ordinal)).mappings()
+            ]
+
+    def devices(self) -> list[KnownDevice]:
+        """Return every device ever listed, by id."""
+        with self._engine.connect() as db:
+            return [
+                _known_device(row) for row in db.execute(sa.select(DEVICE).order_by("device_id")).mappings()
+            ]
+
+    def aliases(self) -> list[KnownAlias]:
+        """Return every redirection, by old id."""
+        with self._engine.connect() as db:
+            rows = db.execute(sa.select(ALIAS).order_by(ALIAS.c.level, ALIAS.c.old_id)).all()
+        return [KnownAlias(level, old, new, from_seconds(since)) for level, old, new, since in rows]
+
+    def offered_series(self, part: int) -> list[KnownSeries]:
+        """Return the series of *part* that are offered now, plants together."""
+        query = sa.select(SERIES).where(SERIES.c.part == part, SERIES.c.gone_at.is_(None))
+        with self._engine.connect() as db:
+            rows = db.execute(query.order_by(SERIES.c.plant_id, SERIES.c.device_id, SERIES.c.set)).mappings()
+            return [KnownSeries(row["series_id"], row["part"], _series(row)) for row in rows]
+
+    def series_named(self, series_ids: Iterable[int]) -> dict[int, Series]:
+        """Return the series of the given ids."""
+        with self._engine.connect() as db:
+            rows = db.execute(sa.select(SERIES).where(SERIES.c.series_id.in_(list(series_ids)))).mappings()
+            return {row["series_id"]: _series(row) for row in rows}
+
+
+def _series(row: RowMapping) -> Series:
+    return Series(plant_id=row["plant_id"], device_id=row["device_id"] or None, set=row["set"])
+
+
+def _plant_facts(plant: Plant) -> dict[str, object]:
+    return {
+        "name": plant.name,
+        "timezone": plant.timezone,
+        "peak_power": plant.peak_power,
+        "start_up": None if plant.start_up is None else to_seconds(plant.start_up),
+        "latitude": plant.latitude,
+        "longitude": plant.longitude,
+    }
+
+
+def _see_device(db: Connection, device: Device, now: int) -> None:
+    facts = {
+        "plant_id": device.plant_id,
+        "name": device.name,
+        "type": device.type,
+        "product": device.product,
+        "product_id": device.product_id,
+        "vendor": device.vendor,
+        "serial": device.serial,
+        "generator_power": device.generator_power,
+        "is_active": device.is_active,
+        "deactivated_at": device.deactivated_at.isoformat() if device.deactivated_at else None,
+        "last_seen": now,
+    }
+    new = insert(DEVICE).values(device_id=device.device_id, first_seen=now, **facts)
+    db.execute(new.on_conflict_do_update(index_elements=["device_id"], set_=facts))
+
+
+def _known_plant(row: RowMapping) -> KnownPlant:
+    plant = Plant(
+        plant_id=row["plant_id"],
+        name=row["name"],
+        timezone=row["timezone"],
+        peak_power=row["peak_power"],
+        start_up=_instant(row["start_up"]),
+        latitude=row["latitude"],
+        longitude=row["longitude"],
+    )
+    seen = (from_seconds(row["first_seen"]), from_seconds(row["last_seen"]))
+    return KnownPlant(plant, row["part"], *seen, _instant(row["explored_at"]), _instant(row["withdrawn_at"]))
+
+
+def _known_device(row: RowMapping) -> KnownDevice:
+    off = row["deactivated_at"]
+    device = Device(
+        device_id=row["device_id"],
+        plant_id=row["plant_id"],
+        name=row["name"],
+        type=row["type"],
+        product=row["product"],
+        product_id=row["product_id"],
+        vendor=row["vendor"],
+        serial=row["serial"],
+        generator_power=row["generator_power"],
+        is_active=row["is_active"],
+        deactivated_at=datetime.fromisoformat(off) if off else None,
+    )
+    return KnownDevice(device, from_seconds(row["first_seen"]), from_seconds(row["last_seen"]))
+
+
+def _instant(seconds: int | None) -> datetime | None:
+    return None if seconds is None else from_seconds(seconds)

@@ -1,0 +1,212 @@
+"""Per series and plant-local day: is it settled, when is it due again, how many rows came, why did it fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.engine import Connection, Engine
+
+from harvester.state import packed
+from harvester.state.settlement import next_try
+from harvester.state.tables import META, MONTH, OPEN_DAY, from_number, from_seconds, to_number, to_seconds
+
+_VARIABLES = 10_000
+"""Values bound in one statement; SQLite takes 32,766."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDay:
+    """A day that was asked and is not settled."""
+
+    failed: bool
+    attempts: int
+    """Failures in a row."""
+    rows: int
+    asked_at: datetime
+    next_at: datetime
+    reason: str | None
+
+
+@dataclass(slots=True)
+class Days:
+    """What is known of the days of one series."""
+
+    settled: dict[date, int] = field(default_factory=dict)
+    """With the rows received."""
+    open: dict[date, OpenDay] = field(default_factory=dict)
+
+    @property
+    def waiting(self) -> dict[date, datetime]:
+        """Return when each open day is due again."""
+        return {day: known.next_at for day, known in self.open.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """One day of one series that an answer covered."""
+
+    series_id: int
+    day: date
+    rows: int
+    asked_at: datetime
+    next_at: datetime | None
+    """When to look again; None settles the day."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """One day of one series that was asked in vain."""
+
+    series_id: int
+    day: date
+    failed_at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How much the ledger knows, over all series."""
+
+    series: int
+    settled: int
+    open: int
+    failed: int
+
+
+class Ledger:
+    """The ledger of one lake; written by the process that holds the lake's lock, read by any."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def days(self, series_ids: Sequence[int], first: date, last: date) -> dict[int, Days]:
+        """Return what is known of every given series from *first* to *last*, both inclusive."""
+        known = {series_id: Days() for series_id in series_ids}
+        low, high = packed.month_of(first), packed.month_of(last)
+        with self._engine.connect() as db:
+            for some in _portions(series_ids):
+                months = sa.select(MONTH).where(MONTH.c.series_id.in_(some), MONTH.c.month.between(low, high))
+                for series_id, month, days in db.execute(months):
+                    settled = packed.unpack(month, days)
+                    known[series_id].settled.update({d: n for d, n in settled.items() if first <= d <= last})
+                between = OPEN_DAY.c.day.between(to_number(first), to_number(last))
+                for row in db.execute(sa.select(OPEN_DAY).where(OPEN_DAY.c.series_id.in_(some), between)):
+                    known[row.series_id].open[from_number(row.day)] = _open_day(row)
+        return known
+
+    def failures(self) -> list[tuple[int, date, OpenDay]]:
+        """Return every failed day with its series, by series and day."""
+        query = sa.select(OPEN_DAY).where(OPEN_DAY.c.failed).order_by(OPEN_DAY.c.series_id, OPEN_DAY.c.day)
+        with self._engine.connect() as db:
+            return [(row.series_id, from_number(row.day), _open_day(row)) for row in db.execute(query)]
+
+    def commit(self, reads: Sequence[Read], failures: Sequence[Failure] = ()) -> None:
+        """Record, in one transaction, what answers covered and what failed."""
+        settled = [read for read in reads if read.next_at is None]
+        with self._engine.begin() as db:
+            _settle(db, settled)
+            _keep_open(db, [read for read in reads if read.next_at is not None])
+            _fail(db, failures)
+
+    def summary(self) -> Summary:
+        """Count series and days over the whole ledger."""
+        with self._engine.connect() as db:
+            series = db.scalar(sa.text("SELECT count(*) FROM series WHERE gone_at IS NULL")) or 0
+            months = db.execute(sa.select(MONTH.c.month, MONTH.c.days))
+            settled = sum(len(packed.unpack(month, days)) for month, days in months.tuples())
+            counted = sa.select(OPEN_DAY.c.failed, sa.func.count()).group_by(OPEN_DAY.c.failed)
+            by_failed = {bool(failed): count for failed, count in db.execute(counted)}
+        return Summary(series, settled, by_failed.get(False, 0), by_failed.get(True, 0))
+
+    def fact(self, key: str) -> str | None:
+        """Return a fact about the ledger as a whole, None if it was never recorded."""
+        with self._engine.connect() as db:
+            return db.scalar(sa.select(META.c.value).where(META.c.key == key))
+
+    def record(self, key: str, value: str) -> None:
+        """Record a fact about the ledger as a whole."""
+        row = insert(META).values(key=key, value=value)
+        with self._engine.begin() as db:
+            db.execute(row.on_conflict_do_update(index_elements=["key"], set_={"value": value}))
+
+
+def _open_day(row: sa.Row[tuple[object, ...]]) -> OpenDay:
+    at = (from_seconds(row.asked_at), from_seconds(row.next_at))
+    return OpenDay(bool(row.failed), row.attempts, row.rows, *at, row.reason)
+
+
+def _settle(db: Connection, reads: Sequence[Read]) -> None:
+    if not reads:
+        return
+    grouped: dict[tuple[int, int], dict[date, int]] = {}
+    for read in reads:
+        grouped.setdefault((read.series_id, packed.month_of(read.day)), {})[read.day] = read.rows
+    known: Mapping[tuple[int, int], bytes] = {}
+    for some in _portions(sorted({series_id for series_id, _ in grouped})):
+        months = sorted({month for _, month in grouped})
+        query = sa.select(MONTH).where(MONTH.c.series_id.in_(some), MONTH.c.month.in_(months))
+        known = {**known, **{(series_id, month): days for series_id, month, days in db.execute(query)}}
+    rows = [
+        {"series_id": key[0], "month": key[1], "days": packed.settle(known.get(key, b""), days)}
+        for key, days in grouped.items()
+    ]
+    new = insert(MONTH)
+    db.execute(
+        new.on_conflict_do_update(index_elements=["series_id", "month"], set_={"days": new.excluded.days}),
+        rows,
+    )
+    gone = sa.delete(OPEN_DAY).where(
+        OPEN_DAY.c.series_id == sa.bindparam("s"), OPEN_DAY.c.day == sa.bindparam("d")
+    )
+    db.execute(gone, [{"s": read.series_id, "d": to_number(read.day)} for read in reads])
+
+
+def _keep_open(db: Connection, reads: Sequence[Read]) -> None:
+    if not reads:
+        return
+    rows = [
+        {
+            "series_id": read.series_id,
+            "day": to_number(read.day),
+            "failed": False,
+            "attempts": 0,
+            "rows": read.rows,
+            "asked_at": to_seconds(read.asked_at),
+            "next_at": to_seconds(read.next_at) if read.next_at else 0,
+            "reason": None,
+        }
+        for read in reads
+    ]
+    new = insert(OPEN_DAY)
+    changed: dict[str, object] = {
+        name: new.excluded[name] for name in ("failed", "attempts", "asked_at", "next_at", "reason")
+    }
+    changed["rows"] = sa.func.max(OPEN_DAY.c.rows, new.excluded.rows)
+    db.execute(new.on_conflict_do_update(index_elements=["series_id", "day"], set_=changed), rows)
+
+
+def _fail(db: Connection, failures: Sequence[Failure]) -> None:
+    for failure in failures:
+        key = (OPEN_DAY.c.series_id == failure.series_id, OPEN_DAY.c.day == to_number(failure.day))
+        attempts = (db.scalar(sa.select(OPEN_DAY.c.attempts).where(*key)) or 0) + 1
+        facts = {
+            "failed": True,
+            "attempts": attempts,
+            "asked_at": to_seconds(failure.failed_at),
+            "next_at": to_seconds(next_try(failed_at=failure.failed_at, attempts=attempts)),
+            "reason": failure.reason,
+        }
+        new = insert(OPEN_DAY).values(
+            series_id=failure.series_id, day=to_number(failure.day), rows=0, **facts
+        )
+        db.execute(new.on_conflict_do_update(index_elements=["series_id", "day"], set_=facts))
+
+
+def _portions(ids: Iterable[int]) -> Iterator[list[int]]:
+    whole = list(ids)
+    for at in range(0, len(whole), _VARIABLES):
+        yield whole[at : at + _VARIABLES]

@@ -1,0 +1,38 @@
+"""The settled days of one series and month in at most 62 bytes. Pure.
+
+Two bytes a day, little endian: 0 where the day is not settled, else the rows received plus one, at most 65,535.
+Trailing days that are not settled are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+
+_MOST = 0xFFFF
+
+
+def month_of(day: date) -> int:
+    """Return the number of *day*'s month: 12 x year + month - 1."""
+    return 12 * day.year + day.month - 1
+
+
+def unpack(month: int, days: bytes) -> dict[date, int]:
+    """Return the settled days of *month* with the rows received."""
+    year, index = divmod(month, 12)
+    return {
+        date(year, index + 1, at // 2 + 1): word - 1
+        for at in range(0, len(days), 2)
+        if (word := int.from_bytes(days[at : at + 2], "little"))
+    }
+
+
+def settle(days: bytes, settled: Mapping[date, int]) -> bytes:
+    """Return *days* with the days of one month *settled*; a count never shrinks."""
+    words = bytearray(days)
+    for day, rows in settled.items():
+        at = 2 * (day.day - 1)
+        words.extend(bytes(max(0, at + 2 - len(words))))
+        known = int.from_bytes(words[at : at + 2], "little")
+        words[at : at + 2] = max(known, min(rows + 1, _MOST)).to_bytes(2, "little")
+    return bytes(words)

@@ -1,0 +1,31 @@
+"""When a day is settled, and when one that is not is asked again. Pure.
+
+SMA's devices report minutes to days late, so no answer is final because it came. A past day is settled once a
+read begun `settle_after` or more after its local end succeeded; until then it is asked again at growing distances.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+RUNNING_AGAIN = timedelta(minutes=5)
+"""A day that is not over is worth another look when the next row can exist: ennexOS uploads every five minutes."""
+FIRST_AGAIN = timedelta(hours=6)
+"""The first distance after a day is over; then it doubles."""
+FAILED_AGAIN = timedelta(minutes=15)
+FAILED_AT_MOST = timedelta(days=1)
+
+
+def next_look(*, day_end: datetime, asked_at: datetime, settle_after: timedelta) -> datetime | None:
+    """Return when a day that a read begun at *asked_at* covered is due again; None where the read settles it."""
+    if asked_at >= day_end + settle_after:
+        return None
+    if asked_at < day_end:
+        return min(asked_at + RUNNING_AGAIN, day_end)
+    return min(asked_at + max(FIRST_AGAIN, asked_at - day_end), day_end + settle_after)
+
+
+def next_try(*, failed_at: datetime, attempts: int) -> datetime:
+    """Return when a day is due again that failed *attempts* times in a row."""
+    factor: int = 2 ** min(max(attempts, 1) - 1, 16)
+    return failed_at + min(FAILED_AGAIN * factor, FAILED_AT_MOST)

@@ -1,0 +1,129 @@
+"""The ledger's tables. Times are UTC in whole seconds since 1970, days are days since 1970-01-01.
+
+Whole numbers keep 78 million series-days small and behave the same in every database.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData()
+
+_EPOCH = date(1970, 1, 1)
+
+META = sa.Table(
+    "meta",
+    METADATA,
+    sa.Column("key", sa.String, primary_key=True),
+    sa.Column("value", sa.String, nullable=False),
+)
+"""Facts about the ledger as a whole: the lake it belongs to, what was learned about the host."""
+
+PLANT = sa.Table(
+    "plant",
+    METADATA,
+    sa.Column("plant_id", sa.String, primary_key=True),
+    sa.Column("ordinal", sa.Integer, nullable=False, unique=True),
+    sa.Column("part", sa.Integer, nullable=False, index=True),
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("timezone", sa.String, nullable=False),
+    sa.Column("peak_power", sa.Float),
+    sa.Column("start_up", sa.Integer),
+    sa.Column("latitude", sa.Float),
+    sa.Column("longitude", sa.Float),
+    sa.Column("first_seen", sa.Integer, nullable=False),
+    sa.Column("last_seen", sa.Integer, nullable=False),
+    sa.Column("withdrawn_at", sa.Integer),
+    sa.Column("explored_at", sa.Integer),
+)
+"""Plants that were ever visible. `explored_at`: when its devices and sets were last enumerated as a whole."""
+
+DEVICE = sa.Table(
+    "device",
+    METADATA,
+    sa.Column("device_id", sa.String, primary_key=True),
+    sa.Column("plant_id", sa.String, nullable=False, index=True),
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("type", sa.String),
+    sa.Column("product", sa.String),
+    sa.Column("product_id", sa.Integer),
+    sa.Column("vendor", sa.String),
+    sa.Column("serial", sa.String),
+    sa.Column("generator_power", sa.Float),
+    sa.Column("is_active", sa.Boolean, nullable=False),
+    sa.Column("deactivated_at", sa.String),
+    sa.Column("first_seen", sa.Integer, nullable=False),
+    sa.Column("last_seen", sa.Integer, nullable=False),
+)
+"""Devices that were ever listed. `deactivated_at` is plant-local, as delivered."""
+
+SERIES = sa.Table(
+    "series",
+    METADATA,
+    sa.Column("series_id", sa.Integer, primary_key=True),
+    sa.Column("part", sa.Integer, nullable=False, index=True),
+    sa.Column("plant_id", sa.String, nullable=False),
+    sa.Column("device_id", sa.String, nullable=False),
+    sa.Column("set", sa.String, nullable=False),
+    sa.Column("first_seen", sa.Integer, nullable=False),
+    sa.Column("gone_at", sa.Integer),
+    sa.UniqueConstraint("plant_id", "device_id", "set"),
+)
+"""Measurement sets that were ever offered; an empty `device_id` stands for the plant as a whole."""
+
+ALIAS = sa.Table(
+    "alias",
+    METADATA,
+    sa.Column("level", sa.String, primary_key=True),
+    sa.Column("old_id", sa.String, primary_key=True),
+    sa.Column("new_id", sa.String, nullable=False),
+    sa.Column("since", sa.Integer, nullable=False),
+)
+"""Ids that SMA redirected to others."""
+
+MONTH = sa.Table(
+    "month",
+    METADATA,
+    sa.Column("series_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("month", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("days", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Settled days, packed: `month` is 12 x year + month - 1, `days` as in `harvester.state.packed`."""
+
+OPEN_DAY = sa.Table(
+    "open_day",
+    METADATA,
+    sa.Column("series_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("failed", sa.Boolean, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("asked_at", sa.Integer, nullable=False),
+    sa.Column("next_at", sa.Integer, nullable=False),
+    sa.Column("reason", sa.String),
+    sqlite_with_rowid=False,
+)
+"""Days that were asked and are not settled. `attempts` counts failures in a row; `reason` is that of the last."""
+
+
+def to_seconds(instant: datetime) -> int:
+    """Return whole seconds since 1970 of the aware *instant*."""
+    return int(instant.timestamp())
+
+
+def from_seconds(seconds: int) -> datetime:
+    """Return the aware UTC instant."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def to_number(day: date) -> int:
+    """Return days since 1970-01-01."""
+    return (day - _EPOCH).days
+
+
+def from_number(number: int) -> date:
+    """Return the day."""
+    return _EPOCH + timedelta(days=number)
