@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 
-from harvester import clock, plan
+from harvester import clock
 from harvester.discover import due_for_exploration, explore, list_plants
 from harvester.due import DueNow, Wanted
 from harvester.errors import NothingToAsk
 from harvester.intake import Intake, Part, Progress, Stores
 from harvester.lake.inventory import publish_inventory
-from harvester.model import Plant
+from harvester.model import Period, Plant
 from harvester.plan import Batch, Scope
 from harvester.report import Miss, Report
 from harvester.sma.client import Client
@@ -117,9 +117,12 @@ class Harvest:
             await self._intake.stream(self._probe(batches, rule) or batches, part)
 
     def _probe(self, batches: Sequence[Batch], rule: WeekRule) -> list[Batch]:
-        """Return one request that tells which days a Week covers; none once it is known, or not to be learned."""
-        if self._probes == PROBES:
+        """Return the first Week of *batches* alone: its answer tells which days a Week covers.
+
+        None once that is known, or not to be learned.
+        """
+        if rule.known or self._probes == PROBES:
             return []
         self._probes += 1
-        found = ((b, piece) for b in batches for s in b.slices if (piece := plan.probe(s, rule)))
-        return [Batch(batch.part, batch.week, (piece,)) for batch, piece in islice(found, 1)]
+        weeks = ((b, piece) for b in batches for piece in b.slices if piece.period is Period.WEEK)
+        return [Batch(batch.part, batch.week, (piece,)) for batch, piece in islice(weeks, 1)]

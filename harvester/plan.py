@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from harvester import clock
@@ -136,14 +136,6 @@ def _best_week(week: date, wanted: Sequence[date], rule: WeekRule) -> tuple[date
     choices = [week + _DAY * n for n in range(_WEEK)]
     found = [(at, [day for day in wanted if day in rule.covers(at)]) for at in choices]
     return max(found, key=lambda choice: len(choice[1]))
-
-
-def probe(piece: Slice, rule: WeekRule) -> Slice | None:
-    """Return *piece* as the ``Week`` request that tells most about the *rule*; None if there is nothing to learn."""
-    if rule.known or piece.period is not Period.WEEK:
-        return None
-    telling = max((piece.date + _DAY * n for n in range(_WEEK)), key=rule.tells)
-    return replace(piece, date=telling)
 
 
 def week_of(day: date, grid: date) -> date:

@@ -69,8 +69,3 @@ class WeekRule:
         days = set(filled)
         left = tuple(c for c in self.possible if days <= c.days(asked))
         return WeekRule(left) if left else self
-
-    def tells(self, asked: date) -> int:
-        """Return how many conventions an answer for *asked* with seven full days would rule out, at the most."""
-        windows = {convention.days(asked) for convention in self.possible}
-        return len(windows) - 1
