@@ -7,7 +7,7 @@ import pytest
 from harvester.sandbox.bucket import Bucket
 
 
-def test_sliding_window_renews_request_by_request():
+def test_sliding_window_renews_request_by_request() -> None:
     """A token comes back one window after it was taken."""
     bucket = Bucket(2, 10, "sliding")
 
@@ -15,7 +15,7 @@ def test_sliding_window_renews_request_by_request():
     assert [bucket.take("a", at) for at in (10, 11, 14)] == [None, 3, None]
 
 
-def test_fixed_window_renews_all_at_once():
+def test_fixed_window_renews_all_at_once() -> None:
     """At the window's end the whole bucket is full again."""
     bucket = Bucket(2, 10, "fixed")
 
@@ -23,14 +23,14 @@ def test_fixed_window_renews_all_at_once():
     assert [bucket.take("a", at) for at in (10, 10, 10)] == [None, None, 10]
 
 
-def test_clients_do_not_share_a_bucket():
+def test_clients_do_not_share_a_bucket() -> None:
     """Each client has its own tokens."""
     bucket = Bucket(1, 10, "sliding")
 
     assert [bucket.take(client, 0) for client in ("a", "b", "a")] == [None, None, 10]
 
 
-async def test_a_429_tells_when_to_come_back(opening, clock):
+async def test_a_429_tells_when_to_come_back(opening: Opening, clock: Clock) -> None:
     """The refusal has the assumed body and integer seconds to the end of the window; then it works again."""
     async with opening(requests=2, token_seconds=3600) as client:
         await client.get("plants")
@@ -47,7 +47,7 @@ async def test_a_429_tells_when_to_come_back(opening, clock):
 
 
 @pytest.mark.parametrize("form", ["date", "absent"])
-async def test_other_forms_of_retry_after(opening, form):
+async def test_other_forms_of_retry_after(opening: Opening, form: str) -> None:
     """A switch sends an HTTP date or nothing."""
     async with opening(requests=1, retry_after=form) as client:
         await client.get("plants")
@@ -59,7 +59,7 @@ async def test_other_forms_of_retry_after(opening, form):
     assert text is None or parsedate_to_datetime(text).tzinfo is not None
 
 
-async def test_tokens_and_consents_cost_nothing(opening):
+async def test_tokens_and_consents_cost_nothing(opening: Opening) -> None:
     """Only monitoring requests are counted against the limit, and the counters tell."""
     async with opening(requests=2) as client:
         for _ in range(5):

@@ -4,17 +4,17 @@ PATH = "/oauth2/v2/bc-authorize"
 OWNER = "owner@example.org"
 
 
-async def request(client, owner=OWNER):
+async def request(client: Client, owner: str = OWNER):
     """Ask an owner."""
     return await client.ask(PATH, "POST", json={"loginHint": owner})
 
 
-async def decide(client, state, owner=OWNER):
+async def decide(client: Client, state: str, owner: str = OWNER):
     """Play an owner."""
     return await client.ask(f"{PATH}/{owner}/status", "PUT", json={"state": state})
 
 
-async def test_first_request_is_pending(opening):
+async def test_first_request_is_pending(opening: Opening) -> None:
     """The first request answers 201, capitalised, with an expiry of seven digits a week ahead."""
     async with opening(consent=False) as client:
         status, body = await request(client)
@@ -28,7 +28,7 @@ async def test_first_request_is_pending(opening):
     }
 
 
-async def test_the_state_machine(opening):
+async def test_the_state_machine(opening: Opening) -> None:
     """Pending, accepted, revoked, and asked anew."""
     async with opening(consent=False) as client:
         await request(client)
@@ -40,7 +40,9 @@ async def test_the_state_machine(opening):
         rejected = await decide(client, "Rejected")
         read = await client.ask(f"{PATH}/{OWNER}")
 
-    steps = [(status, body["state"]) for status, body in (again, accepted, after, revoked, anew, rejected, read)]
+    steps = [
+        (status, body["state"]) for status, body in (again, accepted, after, revoked, anew, rejected, read)
+    ]
     assert steps == [
         (200, "Pending"),
         (200, "Accepted"),
@@ -52,7 +54,7 @@ async def test_the_state_machine(opening):
     ]
 
 
-async def test_a_request_expires_but_a_consent_does_not(opening, clock):
+async def test_a_request_expires_but_a_consent_does_not(opening: Opening, clock: Clock) -> None:
     """A week later a pending request reads Expired; an accepted consent keeps its old expiry and stays."""
     async with opening(consent=False) as client:
         await request(client)
@@ -69,7 +71,7 @@ async def test_a_request_expires_but_a_consent_does_not(opening, clock):
     assert status == 404
 
 
-async def test_what_is_not_found(opening):
+async def test_what_is_not_found(opening: Opening) -> None:
     """Reading an address never asked, and deciding without a pending request, answer 404."""
     async with opening(consent=False) as client:
         read, body = await client.ask(f"{PATH}/{OWNER}")
@@ -80,7 +82,7 @@ async def test_what_is_not_found(opening):
     assert body == {"message": "Not Found", "code": "404"}
 
 
-async def test_bodies_that_are_refused(opening):
+async def test_bodies_that_are_refused(opening: Opening) -> None:
     """Forms are 415; no hint, broken JSON and a bare string are 400; no token is 401."""
     async with opening(consent=False) as client:
         json = {**client.headers, "Content-Type": "application/json"}
@@ -97,7 +99,7 @@ async def test_bodies_that_are_refused(opening):
     assert "AuthorizationFlowStatusChangeRequest" in error["message"]
 
 
-async def test_lenient_mode_takes_the_bare_word(opening):
+async def test_lenient_mode_takes_the_bare_word(opening: Opening) -> None:
     """A switch accepts the body that SMA's page shows."""
     async with opening(consent=False, lenient_status=True) as client:
         await request(client)
@@ -107,7 +109,7 @@ async def test_lenient_mode_takes_the_bare_word(opening):
     assert (status, body["state"]) == (200, "Accepted")
 
 
-async def test_an_address_is_read_without_regard_to_case(opening):
+async def test_an_address_is_read_without_regard_to_case(opening: Opening) -> None:
     """A percent-encoded address in capitals is the same owner, and one without a plant is asked all the same."""
     async with opening(consent=False) as client:
         await request(client)
@@ -118,7 +120,7 @@ async def test_an_address_is_read_without_regard_to_case(opening):
     assert (stranger, answer["state"]) == (201, "Pending")
 
 
-async def test_consents_open_and_close_plants(opening):
+async def test_consents_open_and_close_plants(opening: Opening) -> None:
     """Without consent the list is empty; it grows by each owner's plants and shrinks on revocation."""
     owners = ("a@example.org", "b@example.org")
     async with opening(consent=False, owners=owners, plants=4) as client:
@@ -133,7 +135,7 @@ async def test_consents_open_and_close_plants(opening):
     assert seen == [0, 2, 4, 2]
 
 
-async def test_quick_mode_accepts_at_once(opening):
+async def test_quick_mode_accepts_at_once(opening: Opening) -> None:
     """A switch answers the first request with Accepted."""
     async with opening(consent=False, accept=True) as client:
         status, body = await request(client)

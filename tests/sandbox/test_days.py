@@ -12,7 +12,7 @@ from harvester.sandbox.zones import grid, place, zone
 AFTER = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def rows(zone_name, day, **settings):
+def rows(zone_name: str, day: date, **settings: Any):
     """Return a balance of that day and zone, flawless."""
     cloud = Cloud(Settings(plants=1, zones=(zone_name,), **settings), now=lambda: AFTER)
     return cloud.truth.rows(cloud.truth.series()[0], day)
@@ -32,16 +32,18 @@ def rows(zone_name, day, **settings):
         ("Asia/Kolkata", date(2024, 10, 27), 288),
     ],
 )
-def test_lengths_of_days(zone_name, day, expected):
+def test_lengths_of_days(zone_name: str, day: date, expected: int) -> None:
     """A day has as many intervals as it has hours, also where clocks change by half an hour or at midnight."""
     found = rows(zone_name, day)
 
     assert len(found) == expected
-    assert all(b.start_utc - a.start_utc == timedelta(minutes=5) for a, b in zip(found, found[1:], strict=False))
+    assert all(
+        b.start_utc - a.start_utc == timedelta(minutes=5) for a, b in zip(found, found[1:], strict=False)
+    )
     assert {row.start_local.date() for row in found} == {day}
 
 
-async def test_the_repeated_hour_comes_twice_in_order(opening, clock):
+async def test_the_repeated_hour_comes_twice_in_order(opening: Opening, clock: Clock) -> None:
     """In autumn the stamps from 02:00 to 02:55 come twice, equal, the first pass before the second."""
     clock.at = AFTER
     async with opening(plants=1) as client:
@@ -54,16 +56,18 @@ async def test_the_repeated_hour_comes_twice_in_order(opening, clock):
     assert stamps[at : at + 25] == [*hour, *hour, "03:00"]
 
 
-def test_the_repeated_hour_can_be_merged():
+def test_the_repeated_hour_can_be_merged() -> None:
     """Merged, each stamp of the autumn day comes once, with the values of the first pass."""
     merged, twice = (rows("Europe/Berlin", date(2024, 10, 27), autumn=mode) for mode in ("merged", "twice"))
-    second = {datetime(2024, 10, 27, 0, 55, tzinfo=UTC) + timedelta(minutes=5 * number) for number in range(12)}
+    second = {
+        datetime(2024, 10, 27, 0, 55, tzinfo=UTC) + timedelta(minutes=5 * number) for number in range(12)
+    }
 
     assert len(merged) == 288
     assert merged == [row for row in twice if row.start_utc not in second]
 
 
-async def test_spring_has_no_stamp_in_the_missing_hour(opening, clock):
+async def test_spring_has_no_stamp_in_the_missing_hour(opening: Opening, clock: Clock) -> None:
     """In spring 01:55 is followed by 03:00; 276 rows."""
     clock.at = AFTER
     async with opening(plants=1) as client:
@@ -76,11 +80,13 @@ async def test_spring_has_no_stamp_in_the_missing_hour(opening, clock):
 
 
 @given(
-    zone_name=st.sampled_from(["Europe/Berlin", "Australia/Lord_Howe", "America/St_Johns", "Pacific/Apia", "Asia/Beirut"]),
+    zone_name=st.sampled_from(
+        ["Europe/Berlin", "Australia/Lord_Howe", "America/St_Johns", "Pacific/Apia", "Asia/Beirut"]
+    ),
     day=st.dates(date(2005, 1, 1), date(2030, 1, 1)),
     minutes=st.sampled_from([5, 15]),
 )
-def test_days_join_without_gap_or_overlap(zone_name, day, minutes):
+def test_days_join_without_gap_or_overlap(zone_name: str, day: date, minutes: int) -> None:
     """The end of a day is the start of the next, and every interval start lies in its day."""
     today, tomorrow = grid(zone_name, day, minutes), grid(zone_name, day + timedelta(days=1), minutes)
     there = zone(zone_name)
@@ -90,7 +96,7 @@ def test_days_join_without_gap_or_overlap(zone_name, day, minutes):
         assert today.end == tomorrow.starts[0]
 
 
-def test_places_come_from_the_zone_table():
+def test_places_come_from_the_zone_table() -> None:
     """A zone's country and coordinates are those of tzdata; a zone without a place stands in Germany."""
     country, latitude, longitude = place("Australia/Lord_Howe")
 
@@ -99,7 +105,7 @@ def test_places_come_from_the_zone_table():
     assert place("Etc/UTC")[0] == "DE"
 
 
-def test_unknown_zones_are_named():
+def test_unknown_zones_are_named() -> None:
     """A zone that tzdata lacks is refused by name, with the settings."""
     with pytest.raises(ValueError, match="Europe/Atlantis"):
         Settings(zones=("Europe/Atlantis",))

@@ -21,7 +21,7 @@ def near(value: float) -> object:
 
 @settings(max_examples=60, deadline=None)
 @given(series=st.sampled_from(BALANCES), day=DAYS, energy=st.booleans())
-def test_the_balance_closes(series, day, energy):
+def test_the_balance_closes(series: TruthSeries, day: date, energy: bool) -> None:
     """All identities hold to 0.001 in W and in Wh, no flow is negative, rates lie between 0 and 1."""
     for reading in CLOUD.truth.rows(series, day, energy=energy):
         row = reading.scalars
@@ -45,7 +45,7 @@ def test_the_balance_closes(series, day, energy):
 
 @settings(max_examples=20, deadline=None)
 @given(series=st.sampled_from(BALANCES), day=DAYS)
-def test_both_views_are_the_same_energy(series, day):
+def test_both_views_are_the_same_energy(series: TruthSeries, day: date) -> None:
     """A row in W times its interval is the row in Wh."""
     rows = zip(CLOUD.truth.rows(series, day), CLOUD.truth.rows(series, day, energy=True), strict=True)
     for watts, hours in rows:
@@ -57,7 +57,7 @@ def test_both_views_are_the_same_energy(series, day):
 
 @settings(max_examples=20, deadline=None)
 @given(day=DAYS)
-def test_batteries_stay_within_their_capacity(day):
+def test_batteries_stay_within_their_capacity(day: date) -> None:
     """The state of charge lies between 5 and 100 % and moves by what flows."""
     for series in BALANCES:
         charges = [row.scalars.get("batteryStateOfCharge") for row in CLOUD.truth.rows(series, day)]
@@ -66,9 +66,11 @@ def test_batteries_stay_within_their_capacity(day):
         assert all(4.99 <= charge <= 100 for charge in known)
 
 
-def test_midnight_hardly_moves_a_battery():
+def test_midnight_hardly_moves_a_battery() -> None:
     """From one day to the next the state of charge goes on where it stood, nearly always."""
-    series = next(s for s in BALANCES if "batteryStateOfCharge" in CLOUD.truth.rows(s, date(2023, 6, 1))[0].scalars)
+    series = next(
+        s for s in BALANCES if "batteryStateOfCharge" in CLOUD.truth.rows(s, date(2023, 6, 1))[0].scalars
+    )
     jumps = []
     for number in range(60):
         day = date(2023, 5, 1) + timedelta(days=number)
@@ -79,7 +81,7 @@ def test_midnight_hardly_moves_a_battery():
     assert sum(jump < 6 for jump in jumps) >= 57
 
 
-def test_a_year_looks_like_a_plant():
+def test_a_year_looks_like_a_plant() -> None:
     """A kilowatt of modules near Berlin makes 700 to 1300 kWh a year, most of it in summer."""
     plant = next(p for p in CLOUD.truth.plants() if p.timezone == "Europe/Berlin" and not p.classic)
     series = next(s for s in BALANCES if s.plant_id == plant.plant_id)

@@ -3,7 +3,7 @@
 import re
 
 
-async def test_list_has_three_fields_without_flags(opening):
+async def test_list_has_three_fields_without_flags(opening: Opening) -> None:
     """Only id, name and zone are listed; ids are strings of digits, or GUIDs for Classic."""
     async with opening() as client:
         _, body = await client.get("plants")
@@ -15,7 +15,7 @@ async def test_list_has_three_fields_without_flags(opening):
     assert [len(part) for part in guid.split("-")] == [8, 4, 4, 4, 12]
 
 
-async def test_flags_and_filter(opening):
+async def test_flags_and_filter(opening: Opening) -> None:
     """Flags add status, installation and location; a filter keeps the names that contain it."""
     async with opening() as client:
         _, body = await client.get(
@@ -31,7 +31,7 @@ async def test_flags_and_filter(opening):
     assert wrong == 400
 
 
-async def test_plant_parts_are_flat(opening):
+async def test_plant_parts_are_flat(opening: Opening) -> None:
     """Detail, location, installation, status and capabilities repeat the plant's id and name."""
     async with opening() as client:
         plant = client.cloud.truth.plants()[0]
@@ -44,7 +44,7 @@ async def test_plant_parts_are_flat(opening):
     assert answers[2][1]["peakPower"] == plant.peak_watts
 
 
-async def test_device_lists(opening):
+async def test_device_lists(opening: Opening) -> None:
     """The full list has the plant and zones, the lean one has neither; virtual devices have no serial."""
     async with opening() as client:
         plant = next(plant for plant in client.cloud.truth.plants() if len(plant.devices) == 7)
@@ -57,15 +57,17 @@ async def test_device_lists(opening):
     assert [row["deviceId"] for row in full["devices"]] == [row["deviceId"] for row in lean["devices"]]
     assert all("timezone" in row for row in full["devices"])
     assert not any("timezone" in row for row in lean["devices"])
-    assert all((row.get("generatorPower") is not None) == ("Pv" in str(_sets(plant, row))) for row in full["devices"])
+    assert all(
+        (row.get("generatorPower") is not None) == ("Pv" in str(_sets(plant, row))) for row in full["devices"]
+    )
     assert {device.product.kind for device in devices if device.serial is None} == {"satellite"}
 
 
-def _sets(plant, row):
+def _sets(plant: int, row: dict[str, Any]):
     return next(device.sets for device in plant.devices if device.device_id == row["deviceId"])
 
 
-async def test_deactivated_devices_are_shown_on_demand(opening):
+async def test_deactivated_devices_are_shown_on_demand(opening: Opening) -> None:
     """Without the flag a deactivated device is hidden; with it, it tells when, in local time."""
     async with opening(faults=_faults(deactivated=1.0)) as client:
         plant = client.cloud.truth.plants()[0]
@@ -77,13 +79,13 @@ async def test_deactivated_devices_are_shown_on_demand(opening):
     assert shown["devices"][-1]["deactivatedAt"] == "2024-01-21T00:00:00"
 
 
-def _faults(**switches):
+def _faults(**switches: Any):
     from harvester.sandbox import Faults
 
     return Faults(**switches)
 
 
-async def test_device_detail(opening):
+async def test_device_detail(opening: Opening) -> None:
     """A device answers with its plant and its details; batteries tell their capacity; lean leaves the plant out."""
     async with opening() as client:
         battery = next(device for device in client.cloud.truth.devices() if device.product.kind == "battery")
@@ -95,7 +97,7 @@ async def test_device_detail(opening):
     assert lean.keys() == {"details"}
 
 
-async def test_lists_of_sets(opening):
+async def test_lists_of_sets(opening: Opening) -> None:
     """Plants name two sets, devices those of their kind, managers and satellites none."""
     async with opening() as client:
         offered = {}
@@ -115,7 +117,7 @@ async def test_lists_of_sets(opening):
     assert ("EnergyAndPowerPv", "PowerAc", "PowerDc") in offered["inverter"]
 
 
-async def test_who_may_see_what(opening):
+async def test_who_may_see_what(opening: Opening) -> None:
     """Unconsented plants are 403, unknown ones 404, wrong paths 404, other methods 405."""
     async with opening(consent=False) as client:
         plant = client.cloud.truth.plants()[0]
@@ -134,7 +136,7 @@ async def test_who_may_see_what(opening):
     assert answers[0][1] == {"message": "Forbidden", "code": "403"}
 
 
-async def test_unconsented_can_be_hidden(opening):
+async def test_unconsented_can_be_hidden(opening: Opening) -> None:
     """A switch answers 404 for a plant without consent."""
     async with opening(consent=False, hide_unconsented=True) as client:
         status, _ = await client.get(f"plants/{client.cloud.truth.plants()[0].plant_id}")
@@ -142,7 +144,7 @@ async def test_unconsented_can_be_hidden(opening):
     assert status == 404
 
 
-async def test_plants_vary(opening):
+async def test_plants_vary(opening: Opening) -> None:
     """With seven devices no two neighbours are built alike."""
     async with opening(plants=6, devices=7) as client:
         mixes = [tuple(d.product.product for d in plant.devices) for plant in client.cloud.truth.plants()]
@@ -151,7 +153,7 @@ async def test_plants_vary(opening):
     assert len(set(mixes)) == 6
 
 
-async def test_logs(opening):
+async def test_logs(opening: Opening) -> None:
     """A log is a list under `logs`, within its days, at its level or above; days are required."""
     async with opening() as client:
         plant = client.cloud.truth.plants()[0]

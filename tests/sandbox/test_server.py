@@ -24,10 +24,12 @@ print(hashlib.sha256(repr([(s, truth.rows(s, date(2024, 5, 5))) for s in truth.s
 """
 
 
-def test_same_seed_same_readings_in_another_process():
+def test_same_seed_same_readings_in_another_process() -> None:
     """Readings and ids do not depend on the process or its hash seed."""
     truth = Cloud(Settings(seed=11, plants=2)).truth
-    here = hashlib.sha256(repr([(s, truth.rows(s, date(2024, 5, 5))) for s in truth.series()]).encode()).hexdigest()
+    here = hashlib.sha256(
+        repr([(s, truth.rows(s, date(2024, 5, 5))) for s in truth.series()]).encode()
+    ).hexdigest()
     environment = {**os.environ, "PYTHONHASHSEED": "4711", "PYTHONPATH": str(HOME.parent.parent)}
     there = subprocess.run(
         [sys.executable, "-c", PRINT_READINGS], env=environment, check=True, capture_output=True, text=True
@@ -36,17 +38,19 @@ def test_same_seed_same_readings_in_another_process():
     assert here == there
 
 
-def test_another_seed_gives_other_readings():
+def test_another_seed_gives_other_readings() -> None:
     """The seed decides."""
     rows = [
-        Cloud(Settings(seed=seed, plants=1)).truth.rows(Cloud(Settings(seed=seed, plants=1)).truth.series()[0], date(2024, 5, 5))
+        Cloud(Settings(seed=seed, plants=1)).truth.rows(
+            Cloud(Settings(seed=seed, plants=1)).truth.series()[0], date(2024, 5, 5)
+        )
         for seed in (1, 2)
     ]
 
     assert rows[0] != rows[1]
 
 
-async def test_a_port_in_use_is_an_oserror():
+async def test_a_port_in_use_is_an_oserror() -> None:
     """The second server on a port fails at once, and the first goes on."""
     async with serving(Settings(plants=1)) as running:
         port = int(running.url.rpartition(":")[2])
@@ -57,7 +61,7 @@ async def test_a_port_in_use_is_an_oserror():
         assert running.url == f"http://127.0.0.1:{port}"
 
 
-async def test_the_application_can_be_served_by_others(aiohttp_client):
+async def test_the_application_can_be_served_by_others(aiohttp_client: Any) -> None:
     """`cloud.app()` is an ordinary aiohttp application."""
     client = await aiohttp_client(Cloud(Settings(plants=1)).app())
     response = await client.get("/v1/plants")
@@ -65,7 +69,7 @@ async def test_the_application_can_be_served_by_others(aiohttp_client):
     assert response.status == 401
 
 
-async def test_latency_is_added(opening):
+async def test_latency_is_added(opening: Opening) -> None:
     """A switch makes every answer take its time."""
     async with opening(latency_seconds=0.05) as client:
         import time
@@ -76,7 +80,7 @@ async def test_latency_is_added(opening):
     assert time.perf_counter() - begun >= 0.05
 
 
-def test_warm_bodies_are_rendered_once(clock):
+def test_warm_bodies_are_rendered_once(clock: Clock) -> None:
     """Warming renders every series of every day, and serving renders nothing again."""
     cloud = Cloud(Settings(plants=1), now=clock)
     rendered = cloud.warm(date(2024, 7, 1), date(2024, 7, 3))
@@ -87,7 +91,7 @@ def test_warm_bodies_are_rendered_once(clock):
     assert len(cloud._bodies) == rendered + week
 
 
-def test_the_oldest_is_forgotten_first():
+def test_the_oldest_is_forgotten_first() -> None:
     """A bounded store drops what was unused longest, and never the newest."""
     store = Recent(10, len)
     store.put("a", "xxxx")
@@ -100,14 +104,14 @@ def test_the_oldest_is_forgotten_first():
     assert (len(store), store.get("d")) == (1, "x" * 50)
 
 
-def test_settings_are_checked():
+def test_settings_are_checked() -> None:
     """Impossible settings are refused by name."""
     for wrong in ({"devices": 0}, {"owners": ()}, {"requests": 0}, {"window_seconds": 0}):
         with pytest.raises(ValueError, match=next(iter(wrong)).removeprefix("window_")):
             Settings(**wrong)
 
 
-def test_the_sandbox_imports_nothing_of_the_product():
+def test_the_sandbox_imports_nothing_of_the_product() -> None:
     """Only itself, the standard library, aiohttp and orjson, so that a mistake cannot cancel itself out."""
     foreign = set()
     for file in HOME.glob("*.py"):
@@ -117,12 +121,13 @@ def test_the_sandbox_imports_nothing_of_the_product():
             foreign |= {
                 name
                 for name in names
-                if name.partition(".")[0] not in sys.stdlib_module_names and not name.startswith("harvester.sandbox")
+                if name.partition(".")[0] not in sys.stdlib_module_names
+                and not name.startswith("harvester.sandbox")
             }
 
     assert {name.partition(".")[0] for name in foreign} == {"aiohttp", "orjson"}
 
 
-def test_files_stay_small():
+def test_files_stay_small() -> None:
     """No file of the sandbox grows beyond 320 lines."""
     assert all(len(file.read_text().splitlines()) <= 320 for file in HOME.glob("*.py"))

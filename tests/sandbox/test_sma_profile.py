@@ -5,7 +5,7 @@ import re
 OWNER = "apiTestUser@apiSandbox.com"
 
 
-async def test_nine_plants_of_ten_devices(opening):
+async def test_nine_plants_of_ten_devices(opening: Opening) -> None:
     """Ids, names and device ids are the captured ones; one owner releases them all."""
     async with opening(profile="sma", consent=False) as client:
         client.cloud.accept(OWNER)
@@ -21,18 +21,21 @@ async def test_nine_plants_of_ten_devices(opening):
     assert all(ids == list(range(plant + 1, plant + 11)) for plant, ids in devices.items())
 
 
-async def test_inverters_are_starved(opening):
+async def test_inverters_are_starved(opening: Opening) -> None:
     """An inverter offers Sensor beside its sets and answers them empty."""
     async with opening(profile="sma") as client:
         _, sets = await client.get("devices/16/measurements/sets")
-        bodies = [await client.get(f"devices/16/measurements/sets/{name}/Day?Date=2024-07-18") for name in sets["sets"]]
+        bodies = [
+            await client.get(f"devices/16/measurements/sets/{name}/Day?Date=2024-07-18")
+            for name in sets["sets"]
+        ]
 
     assert sets["sets"] == ["Sensor", "EnergyAndPowerPv", "PowerAc", "PowerDc"]
     assert all((status, body["set"]) == (200, []) for status, body in bodies)
     assert not any("resolution" in body for _, body in bodies)
 
 
-async def test_other_devices_answer_a_stub(opening):
+async def test_other_devices_answer_a_stub(opening: Opening) -> None:
     """The stub has seven fractional digits, neither set type nor resolution, surplus channels and a total."""
     async with opening(profile="sma") as client:
         _, body = await client.get("devices/20/measurements/sets/EnergyAndPowerInOut/Day?Date=2024-07-18")
@@ -46,7 +49,7 @@ async def test_other_devices_answer_a_stub(opening):
     assert "time" not in body["total"]
 
 
-async def test_plant_level_is_filled(opening):
+async def test_plant_level_is_filled(opening: Opening) -> None:
     """The balance of a test plant has a whole day, and the truth knows that the devices have nothing."""
     async with opening(profile="sma") as client:
         _, body = await client.get("plants/13/measurements/sets/EnergyBalance/Day?Date=2024-07-18")

@@ -3,7 +3,7 @@
 import aiohttp
 
 
-async def test_answer_has_the_captured_fields(opening):
+async def test_answer_has_the_captured_fields(opening: Opening) -> None:
     """A client-credentials answer carries a 300 s token, an 1800 s refresh token and the scope."""
     async with opening() as client:
         status, body = await client.token()
@@ -17,17 +17,20 @@ async def test_answer_has_the_captured_fields(opening):
     assert {"not-before-policy", "session_state"} <= body.keys()
 
 
-async def test_basic_authentication_is_as_good_as_the_form(opening):
+async def test_basic_authentication_is_as_good_as_the_form(opening: Opening) -> None:
     """Client id and secret may come as HTTP Basic."""
-    async with opening() as client, client.session.post(
-        f"{client.url}/oauth2/token",
-        data={"grant_type": "client_credentials"},
-        headers={"Authorization": aiohttp.encode_basic_auth("local-sandbox", "local-sandbox")},
-    ) as response:
+    async with (
+        opening() as client,
+        client.session.post(
+            f"{client.url}/oauth2/token",
+            data={"grant_type": "client_credentials"},
+            headers={"Authorization": aiohttp.encode_basic_auth("local-sandbox", "local-sandbox")},
+        ) as response,
+    ):
         assert response.status == 200
 
 
-async def test_errors_are_worded_as_keycloak_words_them(opening):
+async def test_errors_are_worded_as_keycloak_words_them(opening: Opening) -> None:
     """Each refusal has its status, error and description."""
     async with opening() as client:
         answers = {
@@ -50,7 +53,7 @@ async def test_errors_are_worded_as_keycloak_words_them(opening):
     assert answers["code"][1]["error_description"] == "Client not enabled to retrieve service account"
 
 
-async def test_refresh_tokens_rotate_and_work_once(opening):
+async def test_refresh_tokens_rotate_and_work_once(opening: Opening) -> None:
     """The new answer carries another refresh token; the old one is refused from then on."""
     async with opening() as client:
         _, first = await client.token()
@@ -65,7 +68,7 @@ async def test_refresh_tokens_rotate_and_work_once(opening):
     assert second["access_token"] != first["access_token"]
 
 
-async def test_refresh_token_ages(opening, clock):
+async def test_refresh_token_ages(opening: Opening, clock: Clock) -> None:
     """After its life a refresh token is not active."""
     async with opening(refresh_seconds=60) as client:
         _, body = await client.token()
@@ -75,7 +78,7 @@ async def test_refresh_token_ages(opening, clock):
     assert (status, error["error_description"]) == (400, "Token is not active")
 
 
-async def test_offline_tokens_do_not_age(opening, clock):
+async def test_offline_tokens_do_not_age(opening: Opening, clock: Clock) -> None:
     """With offline_access the refresh token says 0 and works months later."""
     async with opening() as client:
         _, body = await client.token(scope="monitoringApi:read offline_access")
@@ -85,7 +88,7 @@ async def test_offline_tokens_do_not_age(opening, clock):
     assert (body["refresh_expires_in"], status) == (0, 200)
 
 
-async def test_access_token_ages_in_mid_run(opening, clock):
+async def test_access_token_ages_in_mid_run(opening: Opening, clock: Clock) -> None:
     """A token is good for its life and refused after it, with a Bearer challenge."""
     async with opening(token_seconds=300) as client:
         clock.move(seconds=298)
@@ -98,7 +101,7 @@ async def test_access_token_ages_in_mid_run(opening, clock):
     assert body == b'{"message":"Unauthorized","code":"401"}'
 
 
-async def test_refusal_can_come_without_a_body(opening):
+async def test_refusal_can_come_without_a_body(opening: Opening) -> None:
     """A switch sends the 401 of a resource bare."""
     async with opening(empty_401=True) as client:
         response, body = await client.raw("/v1/plants", headers={})
@@ -106,18 +109,22 @@ async def test_refusal_can_come_without_a_body(opening):
     assert (response.status, body, response.headers["WWW-Authenticate"]) == (401, b"", "Bearer")
 
 
-async def test_logout_ends_the_refresh_token(opening):
+async def test_logout_ends_the_refresh_token(opening: Opening) -> None:
     """Logout answers 204, and its refresh token is dead."""
     async with opening() as client:
         _, body = await client.token()
-        form = {"client_id": "local-sandbox", "client_secret": "local-sandbox", "refresh_token": body["refresh_token"]}
+        form = {
+            "client_id": "local-sandbox",
+            "client_secret": "local-sandbox",
+            "refresh_token": body["refresh_token"],
+        }
         status, _ = await client.ask("/oauth2/logout", "POST", data=form)
         again, error = await client.token(grant_type="refresh_token", refresh_token=body["refresh_token"])
 
     assert (status, again, error["error"]) == (204, 400, "invalid_grant")
 
 
-async def test_json_is_not_a_form(opening):
+async def test_json_is_not_a_form(opening: Opening) -> None:
     """The token endpoint takes forms only."""
     async with opening() as client:
         status, _ = await client.ask("/oauth2/token", "POST", json={"grant_type": "client_credentials"})

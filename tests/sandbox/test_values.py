@@ -8,18 +8,20 @@ import pytest
 from harvester.sandbox import TruthSeries
 
 
-def plant_series(client, name="EnergyBalance", at=0):
+def plant_series(client: Client, name: str = "EnergyBalance", at: int = 0):
     """Return a set of the n-th plant."""
     plant = client.cloud.truth.plants()[at]
     return TruthSeries(level="plant", plant_id=plant.plant_id, device_id=None, set=name)
 
 
-def device_series(client, name):
+def device_series(client: Client, name: str):
     """Return the first device series of that name at a five-minute plant."""
-    return next(s for s in client.cloud.truth.series() if s.set == name and s.device_id and "-" not in s.plant_id)
+    return next(
+        s for s in client.cloud.truth.series() if s.set == name and s.device_id and "-" not in s.plant_id
+    )
 
 
-async def test_a_day_runs_from_five_past_to_midnight(opening):
+async def test_a_day_runs_from_five_past_to_midnight(opening: Opening) -> None:
     """A Day has 288 interval-end stamps; the last one is the next date's midnight."""
     async with opening() as client:
         body = await client.values(plant_series(client), "Day", Date="2024-07-19")
@@ -31,7 +33,7 @@ async def test_a_day_runs_from_five_past_to_midnight(opening):
     assert "device" not in body
 
 
-async def test_classic_plants_have_quarter_hours(opening):
+async def test_classic_plants_have_quarter_hours(opening: Opening) -> None:
     """A Classic plant answers every 15 minutes."""
     async with opening() as client:
         body = await client.values(plant_series(client, at=-1), "Day", Date="2024-07-18")
@@ -39,7 +41,7 @@ async def test_classic_plants_have_quarter_hours(opening):
     assert (len(body["set"]), body["resolution"]) == (96, "FifteenMinutes")
 
 
-async def test_paths_and_queries_ignore_case(opening):
+async def test_paths_and_queries_ignore_case(opening: Opening) -> None:
     """Capitals make no difference, in either spelling of the base path."""
     async with opening() as client:
         series = plant_series(client)
@@ -51,10 +53,14 @@ async def test_paths_and_queries_ignore_case(opening):
     assert first["setType"] == "EnergyBalance"
 
 
-async def test_energy_is_power_times_the_interval(opening):
+async def test_energy_is_power_times_the_interval(opening: Opening) -> None:
     """ReturnEnergyValues turns W into Wh of the interval and leaves states of charge out."""
     async with opening() as client:
-        series = next(s for s in client.cloud.truth.series() if s.set == "EnergyAndPowerBattery" and "-" not in s.plant_id)
+        series = next(
+            s
+            for s in client.cloud.truth.series()
+            if s.set == "EnergyAndPowerBattery" and "-" not in s.plant_id
+        )
         power = await client.values(series, "Day", Date="2024-07-18")
         energy = await client.values(series, "Day", Date="2024-07-18", ReturnEnergyValues="true")
 
@@ -67,7 +73,7 @@ async def test_energy_is_power_times_the_interval(opening):
     assert "batteryStateOfCharge" not in energy["set"][0]
 
 
-async def test_power_sets_ignore_the_energy_flag(opening):
+async def test_power_sets_ignore_the_energy_flag(opening: Opening) -> None:
     """PowerAc is the same with and without ReturnEnergyValues."""
     async with opening() as client:
         series = device_series(client, "PowerAc")
@@ -77,12 +83,14 @@ async def test_power_sets_ignore_the_energy_flag(opening):
     assert plain["set"] == asked["set"]
 
 
-async def test_totals_are_watt_hours(opening):
+async def test_totals_are_watt_hours(opening: Opening) -> None:
     """WithTotal sums a power view in Wh as one object without a time."""
     async with opening() as client:
         series = plant_series(client)
         power = await client.values(series, "Day", Date="2024-07-18", WithTotal="true")
-        energy = await client.values(series, "Day", Date="2024-07-18", WithTotal="true", ReturnEnergyValues="true")
+        energy = await client.values(
+            series, "Day", Date="2024-07-18", WithTotal="true", ReturnEnergyValues="true"
+        )
         battery = await client.values(
             device_series(client, "EnergyAndPowerBattery"), "Day", Date="2024-07-18", WithTotal="true"
         )
@@ -94,7 +102,7 @@ async def test_totals_are_watt_hours(opening):
     assert battery["total"].keys() == {"batteryCharging", "batteryDischarging"}
 
 
-async def test_pv_rows_stop_at_night_while_direct_current_goes_on(opening):
+async def test_pv_rows_stop_at_night_while_direct_current_goes_on(opening: Opening) -> None:
     """PV has no rows without sun; PowerDc reports zeros at irregular steps; arrays are lists of index and value."""
     async with opening() as client:
         pv = await client.values(device_series(client, "EnergyAndPowerPv"), "Day", Date="2024-07-18")
@@ -108,7 +116,7 @@ async def test_pv_rows_stop_at_night_while_direct_current_goes_on(opening):
     assert [entry["index"] for entry in dc["set"][0]["dcVoltageInput"]] == ["A", "B"]
 
 
-async def test_values_have_three_decimals_and_no_null(opening):
+async def test_values_have_three_decimals_and_no_null(opening: Opening) -> None:
     """No value is null, none has more than three decimals, no flow is negative."""
     async with opening() as client:
         series = plant_series(client)
@@ -121,7 +129,7 @@ async def test_values_have_three_decimals_and_no_null(opening):
     assert all(value >= 0 for row in body["set"] for name, value in row.items() if name != "time")
 
 
-async def test_recent_is_the_newest_row(opening):
+async def test_recent_is_the_newest_row(opening: Opening) -> None:
     """Recent has one row, the newest that has come in, also just after midnight; at night PV has none."""
     async with opening() as client:
         recent = await client.values(plant_series(client), "Recent")
@@ -131,7 +139,7 @@ async def test_recent_is_the_newest_row(opening):
     assert "2024-07-20T13:40:00" <= recent["set"][0]["time"] <= "2024-07-20T14:00:00"
 
 
-async def test_recent_after_midnight(opening, clock):
+async def test_recent_after_midnight(opening: Opening, clock: Clock) -> None:
     """Once yesterday's last row is the newest, Recent shows it; a PV set that sleeps is empty."""
     clock.at = datetime(2024, 7, 19, 22, 4, tzinfo=UTC)
     async with opening(delay_seconds=(60, 60)) as client:
@@ -151,7 +159,7 @@ async def test_recent_after_midnight(opening, clock):
         ("sunday", "2024-06-30T00:05:00", "2024-07-07T00:00:00"),
     ],
 )
-async def test_week_conventions(opening, week, first, last):
+async def test_week_conventions(opening: Opening, week: str, first: str, last: str) -> None:
     """A Week of a Wednesday begins on it, or on the Monday or Sunday before, by the settings."""
     async with opening(week=week) as client:
         body = await client.values(plant_series(client), "Week", Date="2024-07-03")
@@ -160,7 +168,7 @@ async def test_week_conventions(opening, week, first, last):
     assert (body["set"][0]["time"], body["set"][-1]["time"]) == (first, last)
 
 
-async def test_a_week_is_its_days(opening):
+async def test_a_week_is_its_days(opening: Opening) -> None:
     """The rows of a Week are those of its seven Days, one after the other."""
     async with opening() as client:
         series = device_series(client, "PowerAc")
@@ -170,29 +178,45 @@ async def test_a_week_is_its_days(opening):
     assert week["set"] == [row for day in days for row in day["set"]]
 
 
-async def test_days_without_data_are_empty(opening):
+async def test_days_without_data_are_empty(opening: Opening) -> None:
     """Future days and days before start-up are 200 with an empty set and no resolution."""
     async with opening() as client:
         bodies = [
             await client.values(plant_series(client), period, Date=day)
-            for period, day in [("Day", "2024-08-01"), ("Day", "2023-12-31"), ("Month", "2023-12"), ("Year", "2030")]
+            for period, day in [
+                ("Day", "2024-08-01"),
+                ("Day", "2023-12-31"),
+                ("Month", "2023-12"),
+                ("Year", "2030"),
+            ]
         ]
 
     assert [body["set"] for body in bodies] == [[]] * 4
     assert not any("resolution" in body for body in bodies)
 
 
-async def test_questions_that_are_refused(opening):
+async def test_questions_that_are_refused(opening: Opening) -> None:
     """Wrong periods and dates are 400, sets that are not offered 404."""
     async with opening() as client:
         series = plant_series(client)
         stem = f"plants/{series.plant_id}/measurements/sets"
         bad = ["EnergyBalance/Day", "EnergyBalance/Decade?Date=2024", "EnergyBalance/Day?Date=2024-7-1"]
-        bad += ["EnergyBalance/Day?Date=20240701", "EnergyBalance/Day?Date=2024-W01-1", "EnergyBalance/Month?Date=2024"]
-        bad += ["EnergyBalance/Day?Date=2024-02-30", "EnergyBalance/Year?Date=24", "EnergyBalance/Week?Date=0001-01-01"]
+        bad += [
+            "EnergyBalance/Day?Date=20240701",
+            "EnergyBalance/Day?Date=2024-W01-1",
+            "EnergyBalance/Month?Date=2024",
+        ]
+        bad += [
+            "EnergyBalance/Day?Date=2024-02-30",
+            "EnergyBalance/Year?Date=24",
+            "EnergyBalance/Week?Date=0001-01-01",
+        ]
         bad += ["EnergyBalance/Day?Date=2024-07-01&WithTotal=perhaps"]
         statuses = [(await client.get(f"{stem}/{tail}"))[0] for tail in bad]
-        unknown = [(await client.get(f"{stem}/{name}/Day?Date=2024-07-01"))[0] for name in ("pvGeneration", "PowerAc")]
+        unknown = [
+            (await client.get(f"{stem}/{name}/Day?Date=2024-07-01"))[0]
+            for name in ("pvGeneration", "PowerAc")
+        ]
         _, body = await client.get(f"{stem}/pvGeneration/Recent")
 
     assert statuses == [400] * len(bad)
@@ -200,7 +224,7 @@ async def test_questions_that_are_refused(opening):
     assert body == {"message": "Not Found", "code": "404"}
 
 
-async def test_plants_answer_device_sets_too(opening):
+async def test_plants_answer_device_sets_too(opening: Opening) -> None:
     """EnergyAndPowerPv of a plant is what its balance calls pvGeneration, though its list does not name it."""
     async with opening() as client:
         balance = await client.values(plant_series(client), "Day", Date="2024-07-18")
@@ -210,7 +234,7 @@ async def test_plants_answer_device_sets_too(opening):
     assert {row["time"]: row["pvGeneration"] for row in pv["set"]} == made
 
 
-async def test_direct_current_energy_exists_in_watt_hours_alone(opening):
+async def test_direct_current_energy_exists_in_watt_hours_alone(opening: Opening) -> None:
     """EnergyDc is empty as power, filled as energy."""
     async with opening() as client:
         series = device_series(client, "EnergyDc")
@@ -221,7 +245,7 @@ async def test_direct_current_energy_exists_in_watt_hours_alone(opening):
     assert energy["set"][80]["dcEnergyInput"][0].keys() == {"index", "value"}
 
 
-async def test_bodies_are_compressed_on_demand(opening):
+async def test_bodies_are_compressed_on_demand(opening: Opening) -> None:
     """Who accepts gzip gets it, others do not."""
     async with opening() as client:
         series = plant_series(client)

@@ -9,7 +9,7 @@ from harvester.sandbox import Cloud, Settings
 DAY = date(2024, 7, 10)
 
 
-async def test_a_migrated_plant_answers_308(opening):
+async def test_a_migrated_plant_answers_308(opening: Opening) -> None:
     """Old plant and device ids redirect, empty and absolute, query kept; the list shows the new ids only."""
     async with opening(plants=4) as client:
         old = next(plant for plant in client.cloud.truth.plants() if plant.classic)
@@ -30,7 +30,7 @@ async def test_a_migrated_plant_answers_308(opening):
     assert all(name.isdecimal() for name in names.values())
 
 
-def test_migration_keeps_the_readings(clock):
+def test_migration_keeps_the_readings(clock: Clock) -> None:
     """The same rows are found under the new ids."""
     cloud = Cloud(Settings(plants=4), now=clock)
     old = next(plant for plant in cloud.truth.plants() if plant.classic)
@@ -40,7 +40,7 @@ def test_migration_keeps_the_readings(clock):
     assert before == [cloud.truth.rows(s, DAY) for s in cloud.truth.series() if s.plant_id == new]
 
 
-def test_plants_can_be_migrated_from_the_beginning():
+def test_plants_can_be_migrated_from_the_beginning() -> None:
     """A setting begins with migrated Classic plants."""
     cloud = Cloud(Settings(plants=8, migrated=1))
 
@@ -48,7 +48,7 @@ def test_plants_can_be_migrated_from_the_beginning():
     assert sum("-" in old for old in cloud.world.moved) == 8
 
 
-async def test_a_deactivated_device_falls_silent(opening):
+async def test_a_deactivated_device_falls_silent(opening: Opening) -> None:
     """From its last day on a device has no rows; the days before stay as they were."""
     async with opening(plants=1) as client:
         series = next(s for s in client.cloud.truth.series() if s.set == "EnergyAndPowerPv")
@@ -63,7 +63,7 @@ async def test_a_deactivated_device_falls_silent(opening):
     assert series.device_id not in {row["deviceId"] for row in listed["devices"]}
 
 
-async def test_a_new_device_has_rows_since_it_was_built(opening):
+async def test_a_new_device_has_rows_since_it_was_built(opening: Opening) -> None:
     """An added device is listed, offers its sets, and has nothing before its first day."""
     async with opening(plants=1) as client:
         plant = client.cloud.truth.plants()[0].plant_id
@@ -77,7 +77,7 @@ async def test_a_new_device_has_rows_since_it_was_built(opening):
     assert (len(before["set"]), len(after["set"]) > 100) == (0, True)
 
 
-async def test_a_new_plant_may_wait_for_another_request(opening):
+async def test_a_new_plant_may_wait_for_another_request(opening: Opening) -> None:
     """A plant built after the consent shows up at once, or once its owner is asked again."""
     async with opening(plants=2) as client:
         sizes = []
@@ -91,7 +91,7 @@ async def test_a_new_plant_may_wait_for_another_request(opening):
     assert sizes == [3, 3, 4]
 
 
-async def test_owners_come_and_go_directly(opening):
+async def test_owners_come_and_go_directly(opening: Opening) -> None:
     """Accepting and revoking need no request; the next answer knows."""
     async with opening(consent=False, plants=1) as client:
         plant = client.cloud.truth.plants()[0].plant_id
@@ -104,7 +104,7 @@ async def test_owners_come_and_go_directly(opening):
     assert found == [403, 200, 403]
 
 
-def test_what_does_not_exist_cannot_change():
+def test_what_does_not_exist_cannot_change() -> None:
     """Unknown ids are refused by name, and a plant without batteries gets none."""
     cloud = Cloud(Settings(plants=1, devices=1))
 
@@ -114,7 +114,7 @@ def test_what_does_not_exist_cannot_change():
         cloud.add_device(cloud.truth.plants()[0].plant_id, "battery")
 
 
-def test_plants_can_start_one_after_the_other():
+def test_plants_can_start_one_after_the_other() -> None:
     """With a stagger each plant starts later and has no rows before."""
     cloud = Cloud(Settings(plants=3, stagger_days=10, start=date(2024, 7, 1)))
     days = {plant.plant_id: plant.start for plant in cloud.truth.plants()}
