@@ -217,7 +217,9 @@ def sandbox(
     seed: Annotated[int, typer.Option(help="Same seed, same plants and readings.")] = 7,
     profile: Annotated[str, typer.Option(help="plants, or sma: as starved as SMA's own sandbox.")] = "plants",
     accept: Annotated[bool, typer.Option("--accept", help="Accept consent requests at once.")] = False,
-    requests: Annotated[int | None, typer.Option(help="Requests per window and client; default: no limit.")] = None,
+    requests: Annotated[
+        int | None, typer.Option(help="Requests per window and client; default: no limit.")
+    ] = None,
     window: Annotated[float, typer.Option(help="Length of the window in seconds.")] = 300.0,
     week: Annotated[str, typer.Option(help="Where a Week begins: date, monday or sunday.")] = "date",
     fault: Annotated[list[str] | None, typer.Option(help="NAME=RATE, e.g. http_500=0.1; repeatable.")] = None,
@@ -241,7 +243,9 @@ def sandbox(
 
 @app.command("demo")
 def show_demo(
-    folder: Annotated[Path, typer.Option(help="Where the demo keeps its lake; it is made anew.")] = Path("demo-lake"),
+    folder: Annotated[Path, typer.Option(help="Where the demo keeps its lake; it is made anew.")] = Path(
+        "demo-lake"
+    ),
     plants: Annotated[int, typer.Option(help="How many plants to harvest.")] = 4,
 ) -> None:
     """See it work: the local SMA cloud, a consent, a week of harvest, a lake to query. Needs no network."""

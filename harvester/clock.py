@@ -1,11 +1,12 @@
 """Plant-local stamps and instants, both ways. Pure: no function here reads a clock.
 
-SMA stamps intraday rows with the plant's wall clock at the *end* of the interval and sends no offset, so one hour
-a year comes twice and another never. A wall clock alone then fits two instants, and only the order of an answer's
-rows tells which. Zones come from the PyPI package ``tzdata`` alone: the system's copy may be of another year.
+SMA stamps intraday rows with the plant's wall clock at the *end* of the interval and sends no offset, so one
+hour a year comes twice and another never. A wall clock alone then fits two instants, and only the order of an
+answer's rows tells which. Zones come from the PyPI package ``tzdata`` alone: the system's copy may be of
+another year.
 
-Offsets are local time minus UTC. Local times are naive, instants are naive UTC where they are bulk data (frames
-carry them so) and aware where they are single values.
+Offsets are local time minus UTC. Local times are naive, instants are naive UTC where they are bulk data
+(frames carry them so) and aware where they are single values.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from functools import lru_cache
 from importlib import resources
 from zoneinfo import ZoneInfo
 
-_STEP = timedelta(hours=6)
+_STEP = timedelta(days=1)  # tzdata knows no two changes of a zone within six days
 _SECOND = timedelta(seconds=1)
-_NAME = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,2}")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z][A-Za-z0-9_+-]*){0,2}")
+_YEARS = range(1900, 2200)  # beyond, a stamp is an empty value in disguise, like 0001-01-01
 
 
 class UnknownZone(ValueError):
@@ -103,8 +105,12 @@ def _first_with(offset: timedelta, low: datetime, high: datetime, where: tzinfo)
 def changes(name: str, first: datetime, last: datetime) -> tuple[Change, ...]:
     """Return the changes of zone *name* whose instants lie within a day of [first, last], ascending.
 
-    *first* and *last* may be local or UTC: the day on either side makes up for the difference.
+    *first* and *last* may be local or UTC: the day on either side makes up for the difference. Raises
+    `ImpossibleStamp` for a time that is centuries away.
     """
+    for time_given in (first, last):
+        if time_given.year not in _YEARS:
+            raise ImpossibleStamp(f"{time_given.isoformat()} is no time at which a plant can have measured")
     low, high = first - timedelta(days=1), last + timedelta(days=1)
     years = range(low.year, high.year + 1)
     return tuple(c for year in years for c in _changes_in_year(name, year) if low <= c.instant <= high)
@@ -139,9 +145,10 @@ def repeats_an_hour(day: date, name: str) -> bool:
 def ends_to_instants(stamps: Sequence[datetime], name: str) -> list[datetime]:
     """Return the naive UTC instant of each interval-end stamp of one answer, in the answer's order.
 
-    A stamp shown once is itself. A stamp shown twice is decided by order: what comes after the wall clock steps
-    back, or after an equal neighbour, is the second pass; where order does not decide, the first. A stamp at the
-    very start of a gap is the end of the interval before it. Raises `ImpossibleStamp` for one inside a gap.
+    A stamp shown once is itself. A stamp shown twice is decided by order: what comes after the wall clock
+    steps back, or after an equal neighbour, is the second pass; where order does not decide, the first. A
+    stamp at the very start of a gap is the end of the interval before it. Raises `ImpossibleStamp` for one
+    inside a gap.
     """
     if not stamps:
         return []

@@ -18,11 +18,11 @@ from harvester.discover import explore, list_plants
 from harvester.errors import AnswerError, ConfigError, NothingToAsk
 from harvester.estimate import Estimate, estimate
 from harvester.due import Wanted
-from harvester.intake import WEEK_RULE
+from harvester.intake import WEEK_RULE, Stores
 from harvester.lake.inventory import publish_inventory
 from harvester.lake.measure import measure
 from harvester.plan import Scope, SpanOf
-from harvester.report import INCOMPLETE, OK
+from harvester.report import INCOMPLETE, OK, Report
 from harvester.sma.client import Client
 from harvester.sma.consent import Consent, ConsentState
 
@@ -63,18 +63,30 @@ def _between(first: date, last: date) -> SpanOf:
 async def harvest(config: Config, wanted: Wanted, *, as_json: bool) -> int:
     """Run one harvest, print its report, and return the exit code."""
     stop = Stop()
-    with writable(config, wanted.command) as stores, stop.listening(), show.progress() as progress:
-        async with client_of(config) as client:
-            work = harvest_of(config, client, stores, stop, progress)
-            with structlog.contextvars.bound_contextvars(run=utc_now().strftime("%Y%m%dT%H%M%S")):
-                report = await _explained(config, client, lambda: work.run(wanted))
-                log.info("run.done", **report.log_line())
+    with writable(config, wanted.command) as stores:
+        try:
+            report = await _harvested(config, stores, wanted, stop)
+        except asyncio.CancelledError:
+            if not stop.signal:
+                raise
+            show.say("Stopped before there was anything to report; the same command goes on from here.")
+            return stop.exit_code
         stores.ledger.record(LAST_RUN, json.dumps(report.facts()))
     if as_json:
         show.as_json(report.facts())
     else:
         show.report(report)
     return stop.exit_code if stop.signal else report.exit_code
+
+
+async def _harvested(config: Config, stores: Stores, wanted: Wanted, stop: Stop) -> Report:
+    run = utc_now().strftime("%Y%m%dT%H%M%S")
+    with stop.listening(), show.progress() as progress, structlog.contextvars.bound_contextvars(run=run):
+        async with client_of(config) as client:
+            work = harvest_of(config, client, stores, stop, progress)
+            report = await _explained(config, client, lambda: work.run(wanted))
+            log.info("run.done", **report.log_line())
+            return report
 
 
 async def _explained(config: Config, client: Client, work: Callable[[], Awaitable[T]]) -> T:

@@ -27,6 +27,8 @@ from harvester.state.database import connect
 from harvester.state.inventory import Inventory
 from harvester.state.ledger import Ledger
 
+PATIENCE = 7.0
+"""Seconds after which work that has not heeded a signal is cancelled; ten is the promise."""
 LAKE_ID = "lake_id"
 """The ledger's fact about the lake that it belongs to."""
 
@@ -156,17 +158,23 @@ class Stop:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Listen for SIGINT and SIGTERM on the running loop."""
-        loop = asyncio.get_running_loop()
+        """Listen for SIGINT and SIGTERM on the running loop.
+
+        Work that heeds the event ends by itself; what waits for one slow answer is cancelled after `PATIENCE`.
+        """
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._hear, number)
+            loop.add_signal_handler(number, self._hear, number, task)
         try:
             yield
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
 
-    def _hear(self, number: int) -> None:
+    def _hear(self, number: int, task: asyncio.Task[object] | None) -> None:
+        loop = asyncio.get_running_loop()
         self.signal = number
         self.event.set()
-        asyncio.get_running_loop().remove_signal_handler(number)
+        loop.remove_signal_handler(number)
+        if task is not None:
+            loop.call_later(PATIENCE, task.cancel)

@@ -24,7 +24,17 @@ from pydantic_settings import (
 )
 
 from harvester import config_sources as sources
-from harvester.config_sections import LOCAL_OWNER, Credentials, Harvest, Lake, Ledger, Rate, Schedule, Secret, Sma
+from harvester.config_sections import (
+    LOCAL_OWNER,
+    Credentials,
+    Harvest,
+    Lake,
+    Ledger,
+    Rate,
+    Schedule,
+    Secret,
+    Sma,
+)
 from harvester.config_sources import Key, Layer
 from harvester.config_values import SQLITE, Cadence, Since
 

@@ -34,7 +34,9 @@ async def serve(options: Mapping[str, Any], faults: Sequence[str], *, host: str,
     try:
         with stop.listening():
             async with serving(settings, host=host, port=port) as running:
-                show.say(f"SMA sandbox on {running.url}; client id and secret {settings.client_id!r}; Ctrl-C ends it")
+                show.say(
+                    f"SMA sandbox on {running.url}; client id and secret {settings.client_id!r}; Ctrl-C ends it"
+                )
                 await stop.event.wait()
     except OSError as error:
         raise ConfigError(
@@ -47,7 +49,9 @@ async def demo(folder: Path, *, plants: int) -> int:
     _make_anew(folder)
     settings = Settings(plants=plants, zones=("Europe/Berlin", "Europe/Madrid"))
     async with serving(settings) as running:
-        show.OUT.print(f"A local SMA cloud listens on {running.url}: {plants} plants, {settings.devices} devices each.")
+        show.OUT.print(
+            f"A local SMA cloud listens on {running.url}: {plants} plants, {settings.devices} devices each."
+        )
         config = load(None, environ={}, flags=_flags(running.url, folder))
         last = utc_now().date() - timedelta(days=1)
         report = await _harvest(config, last - timedelta(days=_DAYS - 1), last)
@@ -107,7 +111,7 @@ def _summarise(config: Config, report: Report, last: date) -> None:
     )
     show.OUT.print(f"The lake is {places.root}. Ask it, for instance with DuckDB:")
     show.OUT.print(f'\n  duckdb -c "{query}"\n', markup=False)
-    show.OUT.print(f"or, in Python:\n\n  import duckdb; duckdb.sql(\"\"\"{query}\"\"\").show()\n", markup=False)
+    show.OUT.print(f'or, in Python:\n\n  import duckdb; duckdb.sql("""{query}""").show()\n', markup=False)
 
 
 def _plot(curve: DayCurve) -> None:

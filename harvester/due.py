@@ -1,4 +1,4 @@
-"""What is due of the plants of one part: inventory and ledger, asked for the fewest requests that cover it."""
+"""What is due of the plants of one part, and the fewest requests that cover it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class DueNow:
         self._ledger = ledger
         self._part = part
         self._plants = {plant.plant_id: plant for plant in plants}
-        self._devices: Mapping[str, Device] = {d.device.device_id: d.device for d in inventory.devices()}
+        self._devices: Mapping[str, Device] = {d.device.device_id: d.device for d in inventory.devices(part)}
         self._wanted = wanted
         self.offered = [
             known

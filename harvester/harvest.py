@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 
 from harvester import clock
 from harvester.discover import due_for_exploration, explore, list_plants
 from harvester.due import DueNow, Wanted
-from harvester.errors import NothingToAsk
+from harvester.errors import ConfigError, NothingToAsk
 from harvester.intake import Intake, Part, Progress, Stores
 from harvester.lake.inventory import publish_inventory
 from harvester.model import Period, Plant
@@ -62,6 +62,7 @@ class Harvest:
         plants = await self._enumerate(wanted.scope)
         for part in sorted({known.part for known in plants}):
             await self._harvest_part(part, [known.plant for known in plants if known.part == part], wanted)
+        self._nothing_matches(wanted.scope)
         await asyncio.to_thread(publish_inventory, self._stores.lake.places, self._stores.inventory)
         return self._concluded()
 
@@ -82,6 +83,7 @@ class Harvest:
                 "The plant list is empty: no owner's consent is accepted. `harvester consent status` tells who has "
                 "answered, `harvester consent request` asks again."
             )
+        self._report.warnings.extend(_vanished(inventory.plants(), visible))
         asked = [known for known in visible if scope.takes_plant(known.plant.plant_id)]
         unexplored = due_for_exploration(asked, now)
         trouble = await explore(
@@ -92,6 +94,13 @@ class Harvest:
         plants = [p for p in inventory.plants() if p.plant.plant_id in names and self._has_zone(p.plant)]
         self._report.plants = len(plants)
         return plants
+
+    def _nothing_matches(self, scope: Scope) -> None:
+        """Refuse a selection that nothing visible fits: most likely a name is misspelt."""
+        if self._report.series == 0 and scope.narrow:
+            raise ConfigError(
+                f"nothing that is visible matches {scope.words()}. `harvester discover` lists plants, devices and sets."
+            )
 
     def _has_zone(self, plant: Plant) -> bool:
         try:
@@ -126,3 +135,16 @@ class Harvest:
         self._probes += 1
         weeks = ((b, piece) for b in batches for piece in b.slices if piece.period is Period.WEEK)
         return [Batch(batch.part, batch.week, (piece,)) for batch, piece in islice(weeks, 1)]
+
+
+def _vanished(known: Iterable[KnownPlant], visible: Iterable[KnownPlant]) -> list[str]:
+    """Say which plants were visible once and are not now: a consent that ended looks like that, and nothing else."""
+    now = {each.plant.plant_id for each in visible}
+    gone = [f"{each.plant.plant_id} ({each.plant.name})" for each in known if each.plant.plant_id not in now]
+    if not gone:
+        return []
+    some = ", ".join(gone[:5]) + (" …" if len(gone) > 5 else "")  # noqa: PLR2004 - enough to recognise them
+    return [
+        f"{len(gone)} plants that were visible once are not listed any more: {some}. What they measured stays in the "
+        "lake; `harvester consent status` tells whether an owner has withdrawn."
+    ]

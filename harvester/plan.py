@@ -1,4 +1,4 @@
-"""Which days are due, and the fewest requests that cover them. Pure: nothing here reads a clock or asks anybody."""
+"""Which days are due, and the fewest requests that cover them. Pure: no clock is read, nobody is asked."""
 
 from __future__ import annotations
 
@@ -25,6 +25,17 @@ class Scope:
     level: str | None = None
     exclude_plants: frozenset[str] = frozenset()
     exclude_sets: frozenset[str] = frozenset()
+
+    @property
+    def narrow(self) -> bool:
+        """Tell whether it selects anything at all."""
+        return bool(self.plants or self.devices or self.sets or self.level)
+
+    def words(self) -> str:
+        """Return the selection for a person."""
+        chosen = {"plant": self.plants, "device": self.devices, "set": self.sets}
+        told = [f"{name} {', '.join(sorted(values))}" for name, values in chosen.items() if values]
+        return "; ".join([*told, *([f"level {self.level}"] if self.level else [])])
 
     def takes_plant(self, plant_id: str) -> bool:
         """Tell whether *plant_id* is asked for."""
@@ -107,12 +118,12 @@ def applicable(asked: Span, plant: Plant, device: Device | None, now: datetime) 
 def due(
     span: Span, settled: Collection[date], waiting: Mapping[date, datetime], now: datetime
 ) -> tuple[date, ...]:
-    """Return the days of *span* that are to be asked now: neither settled nor *waiting* for a later moment."""
+    """Return the days of *span* to be asked now: neither settled nor *waiting* for a later moment."""
     return tuple(day for day in span if day not in settled and waiting.get(day, now) <= now)
 
 
 def slices(series: Series, days: Sequence[date], rule: WeekRule, grid: date) -> Iterator[Slice]:
-    """Cover the due *days* of *series* with the fewest requests, in weeks of the *grid* (a day that begins one).
+    """Cover the due *days* of *series* with the fewest requests, in weeks of the *grid* (which begins one).
 
     ``Week`` where it is sure to cover two due days or more, ``Day`` otherwise.
     """

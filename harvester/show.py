@@ -1,4 +1,7 @@
-"""What a person sees: progress while a run goes on, tables when it is done. Results go to stdout, the rest to stderr."""
+"""What a person sees: progress while a run goes on, tables when it is done.
+
+Results go to stdout, everything else to stderr.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Which days a ``Week`` answer covers. Pure.
 
 SMA does not document it: seven days from ``Date``, or the week around it from Monday or from Sunday. So every
-convention that the answers so far allow is kept, a day counts as covered only where all of them agree, and what a
-plan needs is asked in the way that serves all of them.
+convention that the answers so far allow is kept, a day counts as covered only where all of them agree, and
+what a plan needs is asked in the way that serves all of them.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class WeekRule:
         return len(self.possible) == 1
 
     def covers(self, asked: date) -> frozenset[date]:
-        """Return the days that an answer asked for *asked* holds whichever of the conventions is the right one."""
+        """Return the days that an answer asked for *asked* holds whichever convention is the right one."""
         return frozenset.intersection(*(convention.days(asked) for convention in self.possible))
 
     def grid(self, first: date) -> date:
-        """Return a day that begins a week, so that weeks counted from it need the fewest requests from *first* on."""
+        """Return a day that begins a week: weeks counted from it need the fewest requests from *first* on."""
         for convention in (Convention.DATE, Convention.MONDAY):
             if convention in self.possible:
                 return convention.first_day(first)

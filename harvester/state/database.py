@@ -1,4 +1,4 @@
-"""Opening the ledger's database: made by the first migration, brought up by the later ones, a newer one refused."""
+"""Opening the ledger's database: made by the first migration, brought up by others, a newer one refused."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def refusal(where: Path, error: sa.exc.DBAPIError) -> LedgerError:
         return LedgerError(f"{where}: the ledger is locked by another program for over {_BUSY_SECONDS} s.")
     if "malformed" in facts or "not a database" in facts:
         return LedgerError(
-            f"{where}: the ledger is damaged ({facts}). Move it away and restore a copy of it: the lake is whole, "
-            "and without a ledger its days are asked again."
+            f"{where}: the ledger is damaged ({facts}). Move it away and restore a copy of it: the lake is "
+            "whole, and without a ledger its days are asked again."
         )
     if "full" in facts:
         return LedgerError(f"{where}: no space is left for the ledger. Make room and run again.")

@@ -1,4 +1,4 @@
-"""What was ever visible: plants, devices, measurement sets, aliases; and in which part of the lake each plant is."""
+"""What was ever visible: plants and their part of the lake, devices, measurement sets, aliases."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Inventory:
         sets: Mapping[str | None, Sequence[str] | None],
         now: datetime,
     ) -> None:
-        """Record the devices of *plant* and the sets each offers; the device None stands for the plant as a whole.
+        """Record the devices of *plant* and the sets each offers; device None is the plant as a whole.
 
         Sets that are None could not be asked for: what is known of them stays as it is.
         """
@@ -102,11 +102,19 @@ class Inventory:
                 _see_device(db, device, to_seconds(now))
             offered = {(owner or "", name) for owner, names in sets.items() for name in names or ()}
             unknown = {owner or "" for owner, names in sets.items() if names is None}
-            self._offer(db, plant.plant_id, int(part or 0), offered, unknown, to_seconds(now))
+            self._offer(
+                db, plant.plant_id, int(part or 0), offered=offered, unknown=unknown, now=to_seconds(now)
+            )
 
     @staticmethod
     def _offer(  # noqa: PLR0913 - one statement's worth of facts
-        db: Connection, plant_id: str, part: int, offered: set[tuple[str, str]], unknown: set[str], now: int
+        db: Connection,
+        plant_id: str,
+        part: int,
+        *,
+        offered: set[tuple[str, str]],
+        unknown: set[str],
+        now: int,
     ) -> None:
         rows = db.execute(sa.select(SERIES).where(SERIES.c.plant_id == plant_id)).mappings()
         known = {(row["device_id"], row["set"]): row for row in rows if row["device_id"] not in unknown}
@@ -139,12 +147,13 @@ class Inventory:
                 _known_plant(row) for row in db.execute(sa.select(PLANT).order_by(PLANT.c.ordinal)).mappings()
             ]
 
-    def devices(self) -> list[KnownDevice]:
-        """Return every device ever listed, by id."""
+    def devices(self, part: int | None = None) -> list[KnownDevice]:
+        """Return every device ever listed (of the plants of one *part*), by id."""
+        query = sa.select(DEVICE).order_by(DEVICE.c.device_id)
+        if part is not None:
+            query = query.join(PLANT, PLANT.c.plant_id == DEVICE.c.plant_id).where(PLANT.c.part == part)
         with self._engine.connect() as db:
-            return [
-                _known_device(row) for row in db.execute(sa.select(DEVICE).order_by("device_id")).mappings()
-            ]
+            return [_known_device(row) for row in db.execute(query).mappings()]
 
     def aliases(self) -> list[KnownAlias]:
         """Return every redirection, by old id."""

@@ -1,4 +1,4 @@
-"""Per series and plant-local day: is it settled, when is it due again, how many rows came, why did it fail."""
+"""Per series and plant-local day: is it settled, when is it due again, how many rows came, why it failed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The settled days of one series and month in at most 62 bytes. Pure.
 
-Two bytes a day, little endian: 0 where the day is not settled, else the rows received plus one, at most 65,535.
-Trailing days that are not settled are left out.
+Two bytes a day, little endian: 0 where the day is not settled, else the rows received plus one, at most
+65,535. Trailing days that are not settled are left out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """When a day is settled, and when one that is not is asked again. Pure.
 
 SMA's devices report minutes to days late, so no answer is final because it came. A past day is settled once a
-read begun `settle_after` or more after its local end succeeded; until then it is asked again at growing distances.
+read begun `settle_after` or more after its local end succeeded; until then it is asked again at growing
+distances.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 RUNNING_AGAIN = timedelta(minutes=5)
-"""A day that is not over is worth another look when the next row can exist: ennexOS uploads every five minutes."""
+"""A running day is worth another look when the next row can exist: ennexOS uploads every five minutes."""
 FIRST_AGAIN = timedelta(hours=6)
 """The first distance after a day is over; then it doubles."""
 FAILED_AGAIN = timedelta(minutes=15)
@@ -17,7 +18,7 @@ FAILED_AT_MOST = timedelta(days=1)
 
 
 def next_look(*, day_end: datetime, asked_at: datetime, settle_after: timedelta) -> datetime | None:
-    """Return when a day that a read begun at *asked_at* covered is due again; None where the read settles it."""
+    """Return when a day read at *asked_at* (the read's begin) is due again; None where that settles it."""
     if asked_at >= day_end + settle_after:
         return None
     if asked_at < day_end:

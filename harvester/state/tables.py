@@ -106,7 +106,7 @@ OPEN_DAY = sa.Table(
     sa.Column("reason", sa.String),
     sqlite_with_rowid=False,
 )
-"""Days that were asked and are not settled. `attempts` counts failures in a row; `reason` is that of the last."""
+"""Days that were asked and are not settled. `attempts` counts failures in a row, `reason` the last."""
 
 
 def to_seconds(instant: datetime) -> int:

@@ -22,6 +22,7 @@ class Clock:
     at: datetime = datetime(2024, 7, 20, 12, 3, tzinfo=UTC)
 
     def __call__(self) -> datetime:
+        """Return the present."""
         return self.at
 
     def move(self, **duration: float) -> None:
@@ -85,7 +86,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def opening(clock: Clock) -> Opening:
-    """Open a cloud of these settings with a client that has a token; the owners accept unless told otherwise."""
+    """Open a cloud of these settings with a client that has a token; owners accept unless told otherwise."""
 
     @asynccontextmanager
     async def opened(*, consent: bool = True, **settings: Any) -> AsyncIterator[Client]:

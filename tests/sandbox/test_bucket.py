@@ -1,6 +1,7 @@
 """The rate limit."""
 
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def test_clients_do_not_share_a_bucket() -> None:
     assert [bucket.take(client, 0) for client in ("a", "b", "a")] == [None, None, 10]
 
 
-async def test_a_429_tells_when_to_come_back(opening: Opening, clock: Clock) -> None:
+async def test_a_429_tells_when_to_come_back(opening: Any, clock: Any) -> None:
     """The refusal has the assumed body and integer seconds to the end of the window; then it works again."""
     async with opening(requests=2, token_seconds=3600) as client:
         await client.get("plants")
@@ -47,7 +48,7 @@ async def test_a_429_tells_when_to_come_back(opening: Opening, clock: Clock) -> 
 
 
 @pytest.mark.parametrize("form", ["date", "absent"])
-async def test_other_forms_of_retry_after(opening: Opening, form: str) -> None:
+async def test_other_forms_of_retry_after(opening: Any, form: str) -> None:
     """A switch sends an HTTP date or nothing."""
     async with opening(requests=1, retry_after=form) as client:
         await client.get("plants")
@@ -59,7 +60,7 @@ async def test_other_forms_of_retry_after(opening: Opening, form: str) -> None:
     assert text is None or parsedate_to_datetime(text).tzinfo is not None
 
 
-async def test_tokens_and_consents_cost_nothing(opening: Opening) -> None:
+async def test_tokens_and_consents_cost_nothing(opening: Any) -> None:
     """Only monitoring requests are counted against the limit, and the counters tell."""
     async with opening(requests=2) as client:
         for _ in range(5):

@@ -1,20 +1,22 @@
 """The owner's consent."""
 
+from typing import Any
+
 PATH = "/oauth2/v2/bc-authorize"
 OWNER = "owner@example.org"
 
 
-async def request(client: Client, owner: str = OWNER):
+async def request(client: Any, owner: str = OWNER) -> tuple[int, Any]:
     """Ask an owner."""
     return await client.ask(PATH, "POST", json={"loginHint": owner})
 
 
-async def decide(client: Client, state: str, owner: str = OWNER):
+async def decide(client: Any, state: str, owner: str = OWNER) -> tuple[int, Any]:
     """Play an owner."""
     return await client.ask(f"{PATH}/{owner}/status", "PUT", json={"state": state})
 
 
-async def test_first_request_is_pending(opening: Opening) -> None:
+async def test_first_request_is_pending(opening: Any) -> None:
     """The first request answers 201, capitalised, with an expiry of seven digits a week ahead."""
     async with opening(consent=False) as client:
         status, body = await request(client)
@@ -28,7 +30,7 @@ async def test_first_request_is_pending(opening: Opening) -> None:
     }
 
 
-async def test_the_state_machine(opening: Opening) -> None:
+async def test_the_state_machine(opening: Any) -> None:
     """Pending, accepted, revoked, and asked anew."""
     async with opening(consent=False) as client:
         await request(client)
@@ -54,7 +56,7 @@ async def test_the_state_machine(opening: Opening) -> None:
     ]
 
 
-async def test_a_request_expires_but_a_consent_does_not(opening: Opening, clock: Clock) -> None:
+async def test_a_request_expires_but_a_consent_does_not(opening: Any, clock: Any) -> None:
     """A week later a pending request reads Expired; an accepted consent keeps its old expiry and stays."""
     async with opening(consent=False) as client:
         await request(client)
@@ -71,7 +73,7 @@ async def test_a_request_expires_but_a_consent_does_not(opening: Opening, clock:
     assert status == 404
 
 
-async def test_what_is_not_found(opening: Opening) -> None:
+async def test_what_is_not_found(opening: Any) -> None:
     """Reading an address never asked, and deciding without a pending request, answer 404."""
     async with opening(consent=False) as client:
         read, body = await client.ask(f"{PATH}/{OWNER}")
@@ -82,7 +84,7 @@ async def test_what_is_not_found(opening: Opening) -> None:
     assert body == {"message": "Not Found", "code": "404"}
 
 
-async def test_bodies_that_are_refused(opening: Opening) -> None:
+async def test_bodies_that_are_refused(opening: Any) -> None:
     """Forms are 415; no hint, broken JSON and a bare string are 400; no token is 401."""
     async with opening(consent=False) as client:
         json = {**client.headers, "Content-Type": "application/json"}
@@ -99,7 +101,7 @@ async def test_bodies_that_are_refused(opening: Opening) -> None:
     assert "AuthorizationFlowStatusChangeRequest" in error["message"]
 
 
-async def test_lenient_mode_takes_the_bare_word(opening: Opening) -> None:
+async def test_lenient_mode_takes_the_bare_word(opening: Any) -> None:
     """A switch accepts the body that SMA's page shows."""
     async with opening(consent=False, lenient_status=True) as client:
         await request(client)
@@ -109,8 +111,8 @@ async def test_lenient_mode_takes_the_bare_word(opening: Opening) -> None:
     assert (status, body["state"]) == (200, "Accepted")
 
 
-async def test_an_address_is_read_without_regard_to_case(opening: Opening) -> None:
-    """A percent-encoded address in capitals is the same owner, and one without a plant is asked all the same."""
+async def test_an_address_is_read_without_regard_to_case(opening: Any) -> None:
+    """An encoded address in capitals is the same owner; one without a plant is asked all the same."""
     async with opening(consent=False) as client:
         await request(client)
         status, body = await client.ask(f"{PATH}/OWNER%40EXAMPLE.ORG")
@@ -120,7 +122,7 @@ async def test_an_address_is_read_without_regard_to_case(opening: Opening) -> No
     assert (stranger, answer["state"]) == (201, "Pending")
 
 
-async def test_consents_open_and_close_plants(opening: Opening) -> None:
+async def test_consents_open_and_close_plants(opening: Any) -> None:
     """Without consent the list is empty; it grows by each owner's plants and shrinks on revocation."""
     owners = ("a@example.org", "b@example.org")
     async with opening(consent=False, owners=owners, plants=4) as client:
@@ -135,7 +137,7 @@ async def test_consents_open_and_close_plants(opening: Opening) -> None:
     assert seen == [0, 2, 4, 2]
 
 
-async def test_quick_mode_accepts_at_once(opening: Opening) -> None:
+async def test_quick_mode_accepts_at_once(opening: Any) -> None:
     """A switch answers the first request with Accepted."""
     async with opening(consent=False, accept=True) as client:
         status, body = await request(client)

@@ -1,18 +1,20 @@
 """Local days: their lengths, their stamps, their changes of clock."""
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harvester.sandbox import Cloud, Settings
+from harvester.sandbox import Cloud, Reading, Settings
 from harvester.sandbox.zones import grid, place, zone
 
 AFTER = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def rows(zone_name: str, day: date, **settings: Any):
+def rows(zone_name: str, day: date, **settings: Any) -> list[Reading]:
     """Return a balance of that day and zone, flawless."""
     cloud = Cloud(Settings(plants=1, zones=(zone_name,), **settings), now=lambda: AFTER)
     return cloud.truth.rows(cloud.truth.series()[0], day)
@@ -33,17 +35,15 @@ def rows(zone_name: str, day: date, **settings: Any):
     ],
 )
 def test_lengths_of_days(zone_name: str, day: date, expected: int) -> None:
-    """A day has as many intervals as it has hours, also where clocks change by half an hour or at midnight."""
+    """A day has as many intervals as hours, also where clocks change by half an hour or at midnight."""
     found = rows(zone_name, day)
 
     assert len(found) == expected
-    assert all(
-        b.start_utc - a.start_utc == timedelta(minutes=5) for a, b in zip(found, found[1:], strict=False)
-    )
+    assert all(b.start_utc - a.start_utc == timedelta(minutes=5) for a, b in pairwise(found))
     assert {row.start_local.date() for row in found} == {day}
 
 
-async def test_the_repeated_hour_comes_twice_in_order(opening: Opening, clock: Clock) -> None:
+async def test_the_repeated_hour_comes_twice_in_order(opening: Any, clock: Any) -> None:
     """In autumn the stamps from 02:00 to 02:55 come twice, equal, the first pass before the second."""
     clock.at = AFTER
     async with opening(plants=1) as client:
@@ -67,7 +67,7 @@ def test_the_repeated_hour_can_be_merged() -> None:
     assert merged == [row for row in twice if row.start_utc not in second]
 
 
-async def test_spring_has_no_stamp_in_the_missing_hour(opening: Opening, clock: Clock) -> None:
+async def test_spring_has_no_stamp_in_the_missing_hour(opening: Any, clock: Any) -> None:
     """In spring 01:55 is followed by 03:00; 276 rows."""
     clock.at = AFTER
     async with opening(plants=1) as client:

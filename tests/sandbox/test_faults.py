@@ -2,25 +2,30 @@
 
 import asyncio
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import date
+from itertools import pairwise
+from typing import Any
 
 import aiohttp
 import orjson
 import pytest
 
-from harvester.sandbox import Cloud, Faults, Settings
+from harvester.sandbox import Cloud, Faults, Reading, Settings
 
 DAY = "2024-07-18"
 
 
-def path(client: Client, name: str = "EnergyBalance", plant: int = 0) -> str:
+def path(client: Any, name: str = "EnergyBalance", plant: int = 0) -> str:
     """Return where the values of a plant's set are."""
     plant_id = client.cloud.truth.plants()[plant].plant_id
     return f"/monitoring/v1/plants/{plant_id}/measurements/sets/{name}/Day?Date={DAY}"
 
 
-def sheets(faults: Faults, name: str, *, plants: Any = 6, days: Iterable[int] = range(1, 11): Any):
+def sheets(
+    faults: Faults, name: str, *, plants: int = 6, days: Iterable[int] = range(1, 11)
+) -> list[list[Reading]]:
     """Return the days of July 2024 of all series of that set."""
     cloud = Cloud(Settings(plants=plants, faults=faults))
     series = [s for s in cloud.truth.series() if s.set == name]
@@ -68,7 +73,7 @@ def test_wrong_entries_are_explained(entry: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 500, 502, 503, 504])
-async def test_statuses_instead_of_answers(opening: Opening, status: int) -> None:
+async def test_statuses_instead_of_answers(opening: Any, status: int) -> None:
     """A rate of one refuses every request with that status."""
     async with opening(faults=Faults(**{f"http_{status}": 1.0})) as client:
         found, body = await client.get("plants")
@@ -76,7 +81,7 @@ async def test_statuses_instead_of_answers(opening: Opening, status: int) -> Non
     assert (found, body["code"]) == (status, str(status))
 
 
-async def test_429_with_and_without_header(opening: Opening) -> None:
+async def test_429_with_and_without_header(opening: Any) -> None:
     """One switch sends Retry-After, the other does not."""
     async with opening(faults=Faults(http_429=1.0)) as client:
         told, _ = await client.raw("/v1/plants")
@@ -89,15 +94,15 @@ async def test_429_with_and_without_header(opening: Opening) -> None:
         assert client.cloud.counts.limited == 2
 
 
-async def test_a_hanging_answer_never_comes(opening: Opening) -> None:
+async def test_a_hanging_answer_never_comes(opening: Any) -> None:
     """The client's read time-out strikes, and the cloud still closes at once."""
     async with opening(faults=Faults(hang=1.0)) as client:
         with pytest.raises(TimeoutError):
             await client.raw("/v1/plants", timeout=aiohttp.ClientTimeout(sock_read=0.1))
         host, _, port = client.url.removeprefix("http://").partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
-        head = f"GET /v1/plants HTTP/1.1\r\nHost: {host}\r\nAuthorization: {client.headers['Authorization']}\r\n\r\n"
-        writer.write(head.encode())
+        token = client.headers["Authorization"]
+        writer.write(f"GET /v1/plants HTTP/1.1\r\nHost: {host}\r\nAuthorization: {token}\r\n\r\n".encode())
         await asyncio.sleep(0.05)
         begun = asyncio.get_running_loop().time()
     with suppress(ConnectionError):
@@ -107,7 +112,7 @@ async def test_a_hanging_answer_never_comes(opening: Opening) -> None:
     assert asyncio.get_running_loop().time() - begun < 1
 
 
-async def test_redirection_between_the_spellings(opening: Opening) -> None:
+async def test_redirection_between_the_spellings(opening: Any) -> None:
     """A request below /monitoring/v1 is sent to /v1, query and all."""
     async with opening(faults=Faults(http_308=1.0)) as client:
         response, body = await client.raw(path(client))
@@ -118,7 +123,7 @@ async def test_redirection_between_the_spellings(opening: Opening) -> None:
     assert followed.status == 200
 
 
-async def test_plants_disappear(opening: Opening) -> None:
+async def test_plants_disappear(opening: Any) -> None:
     """The list can come back empty, or name plants that every other address denies."""
     async with opening(faults=Faults(empty_plants=1.0)) as client:
         _, empty = await client.get("plants")
@@ -130,7 +135,7 @@ async def test_plants_disappear(opening: Opening) -> None:
     assert (len(listed["plants"]), status) == (6, 404)
 
 
-async def test_spoiled_bodies(opening: Opening) -> None:
+async def test_spoiled_bodies(opening: Any) -> None:
     """Cut JSON, a page, nothing, a wrong type: all with status 200."""
     async with opening() as client:
         _, good = await client.raw(path(client))
@@ -147,7 +152,7 @@ async def test_spoiled_bodies(opening: Opening) -> None:
     assert (found["wrong_type"][0].content_type, found["wrong_type"][1]) == ("text/plain", good)
 
 
-async def test_a_connection_is_reset_in_the_body(opening: Opening) -> None:
+async def test_a_connection_is_reset_in_the_body(opening: Any) -> None:
     """The client learns that the body is not whole."""
     async with opening(faults=Faults(reset=1.0)) as client:
         with pytest.raises(aiohttp.ClientPayloadError):
@@ -158,7 +163,7 @@ async def test_a_connection_is_reset_in_the_body(opening: Opening) -> None:
     assert status == 200
 
 
-async def test_a_repetition_gets_another_chance(opening: Opening) -> None:
+async def test_a_repetition_gets_another_chance(opening: Any) -> None:
     """Whether an answer is spoiled depends on seed, URL and attempt: the same run gives the same sequence."""
     sequences = []
     for seed in (7, 7, 8):
@@ -169,7 +174,7 @@ async def test_a_repetition_gets_another_chance(opening: Opening) -> None:
     assert 5 < sequences[0].count(503) < 25
 
 
-async def test_only_some_urls_are_spoiled(opening: Opening) -> None:
+async def test_only_some_urls_are_spoiled(opening: Any) -> None:
     """`only` confines the rates to URLs that contain a text, in any case."""
     async with opening(faults=Faults(http_500=1.0, only=("energybalance",))) as client:
         spared, _ = await client.get("plants")
@@ -178,8 +183,8 @@ async def test_only_some_urls_are_spoiled(opening: Opening) -> None:
     assert (spared, response.status) == (200, 500)
 
 
-async def test_a_series_can_fail_for_ever(opening: Opening) -> None:
-    """Named by set, plant, device, or id and set, its values answer the chosen status, and nothing else does."""
+async def test_a_series_can_fail_for_ever(opening: Any) -> None:
+    """Named by set, device, or id and set, its values answer the chosen status; nothing else does."""
     async with opening() as client:
         plant, other = client.cloud.truth.plants()[:2]
         device = plant.devices[0].device_id
@@ -198,7 +203,7 @@ async def test_a_series_can_fail_for_ever(opening: Opening) -> None:
     assert found == [503, 404, 200, 500, 200]
 
 
-async def test_envelope_fields_can_lack(opening: Opening) -> None:
+async def test_envelope_fields_can_lack(opening: Any) -> None:
     """`resolution` and `setType` may be missing, and stamps may have up to seven fractional digits."""
     async with opening(faults=Faults(no_resolution=1.0, no_set_type=1.0, fraction_digits=7)) as client:
         _, body = await client.ask(path(client))
@@ -231,11 +236,7 @@ def test_first_rows_run_wild() -> None:
 def test_nights_of_direct_current() -> None:
     """PowerDc reports zeros at night 5 to 15 minutes apart, or not at all."""
     awake, asleep = (sheets(Faults(night_rows=on), "PowerDc", plants=1) for on in (True, False))
-    steps = {
-        (b.start_utc - a.start_utc).seconds // 60
-        for rows in awake
-        for a, b in zip(rows[:20], rows[1:20], strict=False)
-    }
+    steps = {(b.start_utc - a.start_utc).seconds // 60 for rows in awake for a, b in pairwise(rows[:20])}
 
     assert {5, 10, 15} <= steps
     assert all(row.arrays["dcPowerInput"]["A"] for rows in asleep for row in rows if row.arrays)
@@ -267,7 +268,7 @@ def test_channels_nobody_asked_for() -> None:
     )
 
 
-async def test_odd_plants(opening: Opening) -> None:
+async def test_odd_plants(opening: Any) -> None:
     """A device may share its plant's id, two plants a serial, one list two owners."""
     faults = Faults(device_equals_plant=1.0, shared_serials=1.0, two_owners=True)
     async with opening(consent=False, faults=faults) as client:

@@ -1,9 +1,12 @@
 """Master data and lists."""
 
 import re
+from typing import Any
+
+from harvester.sandbox import Faults, Plant
 
 
-async def test_list_has_three_fields_without_flags(opening: Opening) -> None:
+async def test_list_has_three_fields_without_flags(opening: Any) -> None:
     """Only id, name and zone are listed; ids are strings of digits, or GUIDs for Classic."""
     async with opening() as client:
         _, body = await client.get("plants")
@@ -15,7 +18,7 @@ async def test_list_has_three_fields_without_flags(opening: Opening) -> None:
     assert [len(part) for part in guid.split("-")] == [8, 4, 4, 4, 12]
 
 
-async def test_flags_and_filter(opening: Opening) -> None:
+async def test_flags_and_filter(opening: Any) -> None:
     """Flags add status, installation and location; a filter keeps the names that contain it."""
     async with opening() as client:
         _, body = await client.get(
@@ -31,7 +34,7 @@ async def test_flags_and_filter(opening: Opening) -> None:
     assert wrong == 400
 
 
-async def test_plant_parts_are_flat(opening: Opening) -> None:
+async def test_plant_parts_are_flat(opening: Any) -> None:
     """Detail, location, installation, status and capabilities repeat the plant's id and name."""
     async with opening() as client:
         plant = client.cloud.truth.plants()[0]
@@ -44,7 +47,7 @@ async def test_plant_parts_are_flat(opening: Opening) -> None:
     assert answers[2][1]["peakPower"] == plant.peak_watts
 
 
-async def test_device_lists(opening: Opening) -> None:
+async def test_device_lists(opening: Any) -> None:
     """The full list has the plant and zones, the lean one has neither; virtual devices have no serial."""
     async with opening() as client:
         plant = next(plant for plant in client.cloud.truth.plants() if len(plant.devices) == 7)
@@ -63,13 +66,13 @@ async def test_device_lists(opening: Opening) -> None:
     assert {device.product.kind for device in devices if device.serial is None} == {"satellite"}
 
 
-def _sets(plant: int, row: dict[str, Any]):
+def _sets(plant: Plant, row: dict[str, Any]) -> tuple[str, ...]:
     return next(device.sets for device in plant.devices if device.device_id == row["deviceId"])
 
 
-async def test_deactivated_devices_are_shown_on_demand(opening: Opening) -> None:
+async def test_deactivated_devices_are_shown_on_demand(opening: Any) -> None:
     """Without the flag a deactivated device is hidden; with it, it tells when, in local time."""
-    async with opening(faults=_faults(deactivated=1.0)) as client:
+    async with opening(faults=Faults(deactivated=1.0)) as client:
         plant = client.cloud.truth.plants()[0]
         _, hidden = await client.get(f"plants/{plant.plant_id}/devices/lean")
         _, shown = await client.get(f"plants/{plant.plant_id}/devices/lean", withdeactivateddevices="TRUE")
@@ -79,14 +82,8 @@ async def test_deactivated_devices_are_shown_on_demand(opening: Opening) -> None
     assert shown["devices"][-1]["deactivatedAt"] == "2024-01-21T00:00:00"
 
 
-def _faults(**switches: Any):
-    from harvester.sandbox import Faults
-
-    return Faults(**switches)
-
-
-async def test_device_detail(opening: Opening) -> None:
-    """A device answers with its plant and its details; batteries tell their capacity; lean leaves the plant out."""
+async def test_device_detail(opening: Any) -> None:
+    """A device answers with plant and details; batteries tell their capacity; lean has no plant."""
     async with opening() as client:
         battery = next(device for device in client.cloud.truth.devices() if device.product.kind == "battery")
         _, body = await client.get(f"devices/{battery.device_id}")
@@ -97,7 +94,7 @@ async def test_device_detail(opening: Opening) -> None:
     assert lean.keys() == {"details"}
 
 
-async def test_lists_of_sets(opening: Opening) -> None:
+async def test_lists_of_sets(opening: Any) -> None:
     """Plants name two sets, devices those of their kind, managers and satellites none."""
     async with opening() as client:
         offered = {}
@@ -117,7 +114,7 @@ async def test_lists_of_sets(opening: Opening) -> None:
     assert ("EnergyAndPowerPv", "PowerAc", "PowerDc") in offered["inverter"]
 
 
-async def test_who_may_see_what(opening: Opening) -> None:
+async def test_who_may_see_what(opening: Any) -> None:
     """Unconsented plants are 403, unknown ones 404, wrong paths 404, other methods 405."""
     async with opening(consent=False) as client:
         plant = client.cloud.truth.plants()[0]
@@ -136,7 +133,7 @@ async def test_who_may_see_what(opening: Opening) -> None:
     assert answers[0][1] == {"message": "Forbidden", "code": "403"}
 
 
-async def test_unconsented_can_be_hidden(opening: Opening) -> None:
+async def test_unconsented_can_be_hidden(opening: Any) -> None:
     """A switch answers 404 for a plant without consent."""
     async with opening(consent=False, hide_unconsented=True) as client:
         status, _ = await client.get(f"plants/{client.cloud.truth.plants()[0].plant_id}")
@@ -144,7 +141,7 @@ async def test_unconsented_can_be_hidden(opening: Opening) -> None:
     assert status == 404
 
 
-async def test_plants_vary(opening: Opening) -> None:
+async def test_plants_vary(opening: Any) -> None:
     """With seven devices no two neighbours are built alike."""
     async with opening(plants=6, devices=7) as client:
         mixes = [tuple(d.product.product for d in plant.devices) for plant in client.cloud.truth.plants()]
@@ -153,7 +150,7 @@ async def test_plants_vary(opening: Opening) -> None:
     assert len(set(mixes)) == 6
 
 
-async def test_logs(opening: Opening) -> None:
+async def test_logs(opening: Any) -> None:
     """A log is a list under `logs`, within its days, at its level or above; days are required."""
     async with opening() as client:
         plant = client.cloud.truth.plants()[0]

@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, date, datetime
+from itertools import pairwise
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_light_falls_by_day_alone() -> None:
     assert light[0] == light[30] == light[-1] == 0
     assert 900 < max(light) < 1200
     assert 12.7 < day.hours[peak] < 13.5
-    assert all(b >= a for a, b in zip(light[60:peak], light[61:peak], strict=False))
+    assert all(b >= a for a, b in pairwise(light[60:peak]))
 
 
 def test_east_roofs_peak_before_west_roofs() -> None:

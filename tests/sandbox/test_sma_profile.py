@@ -1,11 +1,13 @@
 """The profile that mimics SMA's own sandbox."""
 
 import re
+from datetime import date
+from typing import Any
 
 OWNER = "apiTestUser@apiSandbox.com"
 
 
-async def test_nine_plants_of_ten_devices(opening: Opening) -> None:
+async def test_nine_plants_of_ten_devices(opening: Any) -> None:
     """Ids, names and device ids are the captured ones; one owner releases them all."""
     async with opening(profile="sma", consent=False) as client:
         client.cloud.accept(OWNER)
@@ -21,7 +23,7 @@ async def test_nine_plants_of_ten_devices(opening: Opening) -> None:
     assert all(ids == list(range(plant + 1, plant + 11)) for plant, ids in devices.items())
 
 
-async def test_inverters_are_starved(opening: Opening) -> None:
+async def test_inverters_are_starved(opening: Any) -> None:
     """An inverter offers Sensor beside its sets and answers them empty."""
     async with opening(profile="sma") as client:
         _, sets = await client.get("devices/16/measurements/sets")
@@ -35,7 +37,7 @@ async def test_inverters_are_starved(opening: Opening) -> None:
     assert not any("resolution" in body for _, body in bodies)
 
 
-async def test_other_devices_answer_a_stub(opening: Opening) -> None:
+async def test_other_devices_answer_a_stub(opening: Any) -> None:
     """The stub has seven fractional digits, neither set type nor resolution, surplus channels and a total."""
     async with opening(profile="sma") as client:
         _, body = await client.get("devices/20/measurements/sets/EnergyAndPowerInOut/Day?Date=2024-07-18")
@@ -49,14 +51,14 @@ async def test_other_devices_answer_a_stub(opening: Opening) -> None:
     assert "time" not in body["total"]
 
 
-async def test_plant_level_is_filled(opening: Opening) -> None:
+async def test_plant_level_is_filled(opening: Any) -> None:
     """The balance of a test plant has a whole day, and the truth knows that the devices have nothing."""
     async with opening(profile="sma") as client:
         _, body = await client.get("plants/13/measurements/sets/EnergyBalance/Day?Date=2024-07-18")
         _, sensor = await client.get("devices/14/measurements/sets")
         truth = client.cloud.truth
         device = next(series for series in truth.series() if series.device_id == "19")
-        rows = truth.rows(device, __import__("datetime").date(2024, 7, 18))
+        rows = truth.rows(device, date(2024, 7, 18))
 
     assert len(body["set"]) == 288
     assert sensor["sets"] == []

@@ -1,9 +1,11 @@
 """The token endpoint."""
 
+from typing import Any
+
 import aiohttp
 
 
-async def test_answer_has_the_captured_fields(opening: Opening) -> None:
+async def test_answer_has_the_captured_fields(opening: Any) -> None:
     """A client-credentials answer carries a 300 s token, an 1800 s refresh token and the scope."""
     async with opening() as client:
         status, body = await client.token()
@@ -17,7 +19,7 @@ async def test_answer_has_the_captured_fields(opening: Opening) -> None:
     assert {"not-before-policy", "session_state"} <= body.keys()
 
 
-async def test_basic_authentication_is_as_good_as_the_form(opening: Opening) -> None:
+async def test_basic_authentication_is_as_good_as_the_form(opening: Any) -> None:
     """Client id and secret may come as HTTP Basic."""
     async with (
         opening() as client,
@@ -30,7 +32,7 @@ async def test_basic_authentication_is_as_good_as_the_form(opening: Opening) -> 
         assert response.status == 200
 
 
-async def test_errors_are_worded_as_keycloak_words_them(opening: Opening) -> None:
+async def test_errors_are_worded_as_keycloak_words_them(opening: Any) -> None:
     """Each refusal has its status, error and description."""
     async with opening() as client:
         answers = {
@@ -53,7 +55,7 @@ async def test_errors_are_worded_as_keycloak_words_them(opening: Opening) -> Non
     assert answers["code"][1]["error_description"] == "Client not enabled to retrieve service account"
 
 
-async def test_refresh_tokens_rotate_and_work_once(opening: Opening) -> None:
+async def test_refresh_tokens_rotate_and_work_once(opening: Any) -> None:
     """The new answer carries another refresh token; the old one is refused from then on."""
     async with opening() as client:
         _, first = await client.token()
@@ -68,7 +70,7 @@ async def test_refresh_tokens_rotate_and_work_once(opening: Opening) -> None:
     assert second["access_token"] != first["access_token"]
 
 
-async def test_refresh_token_ages(opening: Opening, clock: Clock) -> None:
+async def test_refresh_token_ages(opening: Any, clock: Any) -> None:
     """After its life a refresh token is not active."""
     async with opening(refresh_seconds=60) as client:
         _, body = await client.token()
@@ -78,7 +80,7 @@ async def test_refresh_token_ages(opening: Opening, clock: Clock) -> None:
     assert (status, error["error_description"]) == (400, "Token is not active")
 
 
-async def test_offline_tokens_do_not_age(opening: Opening, clock: Clock) -> None:
+async def test_offline_tokens_do_not_age(opening: Any, clock: Any) -> None:
     """With offline_access the refresh token says 0 and works months later."""
     async with opening() as client:
         _, body = await client.token(scope="monitoringApi:read offline_access")
@@ -88,7 +90,7 @@ async def test_offline_tokens_do_not_age(opening: Opening, clock: Clock) -> None
     assert (body["refresh_expires_in"], status) == (0, 200)
 
 
-async def test_access_token_ages_in_mid_run(opening: Opening, clock: Clock) -> None:
+async def test_access_token_ages_in_mid_run(opening: Any, clock: Any) -> None:
     """A token is good for its life and refused after it, with a Bearer challenge."""
     async with opening(token_seconds=300) as client:
         clock.move(seconds=298)
@@ -101,7 +103,7 @@ async def test_access_token_ages_in_mid_run(opening: Opening, clock: Clock) -> N
     assert body == b'{"message":"Unauthorized","code":"401"}'
 
 
-async def test_refusal_can_come_without_a_body(opening: Opening) -> None:
+async def test_refusal_can_come_without_a_body(opening: Any) -> None:
     """A switch sends the 401 of a resource bare."""
     async with opening(empty_401=True) as client:
         response, body = await client.raw("/v1/plants", headers={})
@@ -109,7 +111,7 @@ async def test_refusal_can_come_without_a_body(opening: Opening) -> None:
     assert (response.status, body, response.headers["WWW-Authenticate"]) == (401, b"", "Bearer")
 
 
-async def test_logout_ends_the_refresh_token(opening: Opening) -> None:
+async def test_logout_ends_the_refresh_token(opening: Any) -> None:
     """Logout answers 204, and its refresh token is dead."""
     async with opening() as client:
         _, body = await client.token()
@@ -124,7 +126,7 @@ async def test_logout_ends_the_refresh_token(opening: Opening) -> None:
     assert (status, again, error["error"]) == (204, 400, "invalid_grant")
 
 
-async def test_json_is_not_a_form(opening: Opening) -> None:
+async def test_json_is_not_a_form(opening: Any) -> None:
     """The token endpoint takes forms only."""
     async with opening() as client:
         status, _ = await client.ask("/oauth2/token", "POST", json={"grant_type": "client_credentials"})

@@ -1,6 +1,7 @@
 """The truth, and that what is served is nothing else."""
 
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,9 @@ from harvester.sandbox import Cloud, Faults, Settings
 DAY = date(2024, 7, 17)
 
 
-def served(row: dict[str, Any], minutes: int):
+def served(
+    row: dict[str, Any], minutes: int
+) -> tuple[datetime, dict[str, float], dict[str, dict[str, float]]]:
     """Return a JSON row as (local start, scalars, arrays)."""
     row = dict(row)
     start = datetime.fromisoformat(row.pop("time")) - timedelta(minutes=minutes)
@@ -22,7 +25,7 @@ def served(row: dict[str, Any], minutes: int):
     return start, scalars, arrays
 
 
-async def test_every_series_is_served_as_it_is(opening: Opening) -> None:
+async def test_every_series_is_served_as_it_is(opening: Any) -> None:
     """Row for row, a Day of each series of each plant is the truth about it."""
     faults = Faults(missing_rows=0.05, empty_arrays=0.05, spikes=0.5, negative_first=0.3, surplus=0.3)
     async with opening(plants=4, faults=faults) as client:
@@ -40,7 +43,7 @@ async def test_every_series_is_served_as_it_is(opening: Opening) -> None:
     assert rows > 5000
 
 
-async def test_today_grows_with_the_clock(opening: Opening, clock: Clock) -> None:
+async def test_today_grows_with_the_clock(opening: Any, clock: Any) -> None:
     """What is served now is the truth as of now: a function of the present, and only ever more."""
     async with opening(plants=2) as client:
         truth = client.cloud.truth
@@ -59,7 +62,7 @@ async def test_today_grows_with_the_clock(opening: Opening, clock: Clock) -> Non
     assert counts == sorted(set(counts))
 
 
-def test_devices_lag_differently(clock: Clock) -> None:
+def test_devices_lag_differently(clock: Any) -> None:
     """Delays lie between 5 minutes and 3 hours, for Classic up to 2 hours, and differ."""
     cloud = Cloud(Settings(plants=8), now=clock)
     classic = {plant.plant_id for plant in cloud.truth.plants() if plant.classic}
@@ -71,7 +74,7 @@ def test_devices_lag_differently(clock: Clock) -> None:
     assert len(set(delays)) > 30
 
 
-def test_rows_can_come_days_late(clock: Clock) -> None:
+def test_rows_can_come_days_late(clock: Any) -> None:
     """With late rows a past day lacks some until the days are over."""
     cloud = Cloud(Settings(plants=1, late_rows=0.2, late_days=3), now=clock)
     series = cloud.truth.series()[0]
@@ -85,7 +88,7 @@ def test_rows_can_come_days_late(clock: Clock) -> None:
     assert later == len(cloud.truth.rows(series, day)) == 288
 
 
-def test_months_add_up_to_years_and_years_to_totals(clock: Clock) -> None:
+def test_months_add_up_to_years_and_years_to_totals(clock: Any) -> None:
     """Month rows sum exactly to the Year row and Year rows to the Total row, in thousandths of a Wh."""
     cloud = Cloud(Settings(plants=1), now=clock)
     for series in [s for s in cloud.truth.series() if s.set in {"EnergyBalance", "EnergyAndPowerPv"}][:2]:
@@ -100,7 +103,7 @@ def test_months_add_up_to_years_and_years_to_totals(clock: Clock) -> None:
         assert len(months[-1]) == 20
 
 
-def test_days_differ_a_little_from_their_intervals(clock: Clock) -> None:
+def test_days_differ_a_little_from_their_intervals(clock: Any) -> None:
     """A Month row is the sum of the day's energy give or take a few Wh, and its identities hold."""
     cloud = Cloud(Settings(plants=1), now=clock)
     series = cloud.truth.series()[0]
@@ -120,7 +123,7 @@ def test_days_differ_a_little_from_their_intervals(clock: Clock) -> None:
     assert sum(size > 0.01 for size in off) > 25
 
 
-async def test_aggregates_are_served_as_they_are(opening: Opening, clock: Clock) -> None:
+async def test_aggregates_are_served_as_they_are(opening: Any, clock: Any) -> None:
     """Month, Year and Total are stamped with the start of day, month and year and equal the truth."""
     async with opening(plants=1) as client:
         truth = client.cloud.truth
@@ -144,7 +147,7 @@ async def test_aggregates_are_served_as_they_are(opening: Opening, clock: Clock)
     assert month["total"]["pvGeneration"] == year["set"][-1]["pvGeneration"]
 
 
-async def test_power_sets_have_no_aggregates(opening: Opening) -> None:
+async def test_power_sets_have_no_aggregates(opening: Any) -> None:
     """PowerAc, PowerDc, Sensor and GridSettings answer Month with an empty set."""
     async with opening(plants=1) as client:
         for series in client.cloud.truth.series():
@@ -153,7 +156,7 @@ async def test_power_sets_have_no_aggregates(opening: Opening) -> None:
                 assert body["set"] == []
 
 
-def test_today_grows_in_the_month(clock: Clock) -> None:
+def test_today_grows_in_the_month(clock: Any) -> None:
     """The newest Month row is what has come in of the running day."""
     cloud = Cloud(Settings(plants=1), now=clock)
     series = cloud.truth.series()[0]

@@ -2,26 +2,27 @@
 
 import re
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from harvester.sandbox import TruthSeries
 
 
-def plant_series(client: Client, name: str = "EnergyBalance", at: int = 0):
+def plant_series(client: Any, name: str = "EnergyBalance", at: int = 0) -> TruthSeries:
     """Return a set of the n-th plant."""
     plant = client.cloud.truth.plants()[at]
     return TruthSeries(level="plant", plant_id=plant.plant_id, device_id=None, set=name)
 
 
-def device_series(client: Client, name: str):
+def device_series(client: Any, name: str) -> TruthSeries:
     """Return the first device series of that name at a five-minute plant."""
     return next(
         s for s in client.cloud.truth.series() if s.set == name and s.device_id and "-" not in s.plant_id
     )
 
 
-async def test_a_day_runs_from_five_past_to_midnight(opening: Opening) -> None:
+async def test_a_day_runs_from_five_past_to_midnight(opening: Any) -> None:
     """A Day has 288 interval-end stamps; the last one is the next date's midnight."""
     async with opening() as client:
         body = await client.values(plant_series(client), "Day", Date="2024-07-19")
@@ -33,7 +34,7 @@ async def test_a_day_runs_from_five_past_to_midnight(opening: Opening) -> None:
     assert "device" not in body
 
 
-async def test_classic_plants_have_quarter_hours(opening: Opening) -> None:
+async def test_classic_plants_have_quarter_hours(opening: Any) -> None:
     """A Classic plant answers every 15 minutes."""
     async with opening() as client:
         body = await client.values(plant_series(client, at=-1), "Day", Date="2024-07-18")
@@ -41,7 +42,7 @@ async def test_classic_plants_have_quarter_hours(opening: Opening) -> None:
     assert (len(body["set"]), body["resolution"]) == (96, "FifteenMinutes")
 
 
-async def test_paths_and_queries_ignore_case(opening: Opening) -> None:
+async def test_paths_and_queries_ignore_case(opening: Any) -> None:
     """Capitals make no difference, in either spelling of the base path."""
     async with opening() as client:
         series = plant_series(client)
@@ -53,7 +54,7 @@ async def test_paths_and_queries_ignore_case(opening: Opening) -> None:
     assert first["setType"] == "EnergyBalance"
 
 
-async def test_energy_is_power_times_the_interval(opening: Opening) -> None:
+async def test_energy_is_power_times_the_interval(opening: Any) -> None:
     """ReturnEnergyValues turns W into Wh of the interval and leaves states of charge out."""
     async with opening() as client:
         series = next(
@@ -73,7 +74,7 @@ async def test_energy_is_power_times_the_interval(opening: Opening) -> None:
     assert "batteryStateOfCharge" not in energy["set"][0]
 
 
-async def test_power_sets_ignore_the_energy_flag(opening: Opening) -> None:
+async def test_power_sets_ignore_the_energy_flag(opening: Any) -> None:
     """PowerAc is the same with and without ReturnEnergyValues."""
     async with opening() as client:
         series = device_series(client, "PowerAc")
@@ -83,7 +84,7 @@ async def test_power_sets_ignore_the_energy_flag(opening: Opening) -> None:
     assert plain["set"] == asked["set"]
 
 
-async def test_totals_are_watt_hours(opening: Opening) -> None:
+async def test_totals_are_watt_hours(opening: Any) -> None:
     """WithTotal sums a power view in Wh as one object without a time."""
     async with opening() as client:
         series = plant_series(client)
@@ -102,8 +103,8 @@ async def test_totals_are_watt_hours(opening: Opening) -> None:
     assert battery["total"].keys() == {"batteryCharging", "batteryDischarging"}
 
 
-async def test_pv_rows_stop_at_night_while_direct_current_goes_on(opening: Opening) -> None:
-    """PV has no rows without sun; PowerDc reports zeros at irregular steps; arrays are lists of index and value."""
+async def test_pv_rows_stop_at_night_while_direct_current_goes_on(opening: Any) -> None:
+    """PV has no rows without sun; PowerDc reports zeros irregularly; arrays list index and value."""
     async with opening() as client:
         pv = await client.values(device_series(client, "EnergyAndPowerPv"), "Day", Date="2024-07-18")
         dc = await client.values(device_series(client, "PowerDc"), "Day", Date="2024-07-18")
@@ -116,7 +117,7 @@ async def test_pv_rows_stop_at_night_while_direct_current_goes_on(opening: Openi
     assert [entry["index"] for entry in dc["set"][0]["dcVoltageInput"]] == ["A", "B"]
 
 
-async def test_values_have_three_decimals_and_no_null(opening: Opening) -> None:
+async def test_values_have_three_decimals_and_no_null(opening: Any) -> None:
     """No value is null, none has more than three decimals, no flow is negative."""
     async with opening() as client:
         series = plant_series(client)
@@ -129,7 +130,7 @@ async def test_values_have_three_decimals_and_no_null(opening: Opening) -> None:
     assert all(value >= 0 for row in body["set"] for name, value in row.items() if name != "time")
 
 
-async def test_recent_is_the_newest_row(opening: Opening) -> None:
+async def test_recent_is_the_newest_row(opening: Any) -> None:
     """Recent has one row, the newest that has come in, also just after midnight; at night PV has none."""
     async with opening() as client:
         recent = await client.values(plant_series(client), "Recent")
@@ -139,7 +140,7 @@ async def test_recent_is_the_newest_row(opening: Opening) -> None:
     assert "2024-07-20T13:40:00" <= recent["set"][0]["time"] <= "2024-07-20T14:00:00"
 
 
-async def test_recent_after_midnight(opening: Opening, clock: Clock) -> None:
+async def test_recent_after_midnight(opening: Any, clock: Any) -> None:
     """Once yesterday's last row is the newest, Recent shows it; a PV set that sleeps is empty."""
     clock.at = datetime(2024, 7, 19, 22, 4, tzinfo=UTC)
     async with opening(delay_seconds=(60, 60)) as client:
@@ -159,7 +160,7 @@ async def test_recent_after_midnight(opening: Opening, clock: Clock) -> None:
         ("sunday", "2024-06-30T00:05:00", "2024-07-07T00:00:00"),
     ],
 )
-async def test_week_conventions(opening: Opening, week: str, first: str, last: str) -> None:
+async def test_week_conventions(opening: Any, week: str, first: str, last: str) -> None:
     """A Week of a Wednesday begins on it, or on the Monday or Sunday before, by the settings."""
     async with opening(week=week) as client:
         body = await client.values(plant_series(client), "Week", Date="2024-07-03")
@@ -168,7 +169,7 @@ async def test_week_conventions(opening: Opening, week: str, first: str, last: s
     assert (body["set"][0]["time"], body["set"][-1]["time"]) == (first, last)
 
 
-async def test_a_week_is_its_days(opening: Opening) -> None:
+async def test_a_week_is_its_days(opening: Any) -> None:
     """The rows of a Week are those of its seven Days, one after the other."""
     async with opening() as client:
         series = device_series(client, "PowerAc")
@@ -178,7 +179,7 @@ async def test_a_week_is_its_days(opening: Opening) -> None:
     assert week["set"] == [row for day in days for row in day["set"]]
 
 
-async def test_days_without_data_are_empty(opening: Opening) -> None:
+async def test_days_without_data_are_empty(opening: Any) -> None:
     """Future days and days before start-up are 200 with an empty set and no resolution."""
     async with opening() as client:
         bodies = [
@@ -195,7 +196,7 @@ async def test_days_without_data_are_empty(opening: Opening) -> None:
     assert not any("resolution" in body for body in bodies)
 
 
-async def test_questions_that_are_refused(opening: Opening) -> None:
+async def test_questions_that_are_refused(opening: Any) -> None:
     """Wrong periods and dates are 400, sets that are not offered 404."""
     async with opening() as client:
         series = plant_series(client)
@@ -224,8 +225,8 @@ async def test_questions_that_are_refused(opening: Opening) -> None:
     assert body == {"message": "Not Found", "code": "404"}
 
 
-async def test_plants_answer_device_sets_too(opening: Opening) -> None:
-    """EnergyAndPowerPv of a plant is what its balance calls pvGeneration, though its list does not name it."""
+async def test_plants_answer_device_sets_too(opening: Any) -> None:
+    """EnergyAndPowerPv of a plant is the pvGeneration of its balance, though its list lacks it."""
     async with opening() as client:
         balance = await client.values(plant_series(client), "Day", Date="2024-07-18")
         pv = await client.values(plant_series(client, "EnergyAndPowerPv"), "Day", Date="2024-07-18")
@@ -234,7 +235,7 @@ async def test_plants_answer_device_sets_too(opening: Opening) -> None:
     assert {row["time"]: row["pvGeneration"] for row in pv["set"]} == made
 
 
-async def test_direct_current_energy_exists_in_watt_hours_alone(opening: Opening) -> None:
+async def test_direct_current_energy_exists_in_watt_hours_alone(opening: Any) -> None:
     """EnergyDc is empty as power, filled as energy."""
     async with opening() as client:
         series = device_series(client, "EnergyDc")
@@ -245,7 +246,7 @@ async def test_direct_current_energy_exists_in_watt_hours_alone(opening: Opening
     assert energy["set"][80]["dcEnergyInput"][0].keys() == {"index", "value"}
 
 
-async def test_bodies_are_compressed_on_demand(opening: Opening) -> None:
+async def test_bodies_are_compressed_on_demand(opening: Any) -> None:
     """Who accepts gzip gets it, others do not."""
     async with opening() as client:
         series = plant_series(client)

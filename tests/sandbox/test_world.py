@@ -1,6 +1,7 @@
 """Changes of the world while somebody is looking."""
 
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from harvester.sandbox import Cloud, Settings
 DAY = date(2024, 7, 10)
 
 
-async def test_a_migrated_plant_answers_308(opening: Opening) -> None:
+async def test_a_migrated_plant_answers_308(opening: Any) -> None:
     """Old plant and device ids redirect, empty and absolute, query kept; the list shows the new ids only."""
     async with opening(plants=4) as client:
         old = next(plant for plant in client.cloud.truth.plants() if plant.classic)
@@ -30,7 +31,7 @@ async def test_a_migrated_plant_answers_308(opening: Opening) -> None:
     assert all(name.isdecimal() for name in names.values())
 
 
-def test_migration_keeps_the_readings(clock: Clock) -> None:
+def test_migration_keeps_the_readings(clock: Any) -> None:
     """The same rows are found under the new ids."""
     cloud = Cloud(Settings(plants=4), now=clock)
     old = next(plant for plant in cloud.truth.plants() if plant.classic)
@@ -48,7 +49,7 @@ def test_plants_can_be_migrated_from_the_beginning() -> None:
     assert sum("-" in old for old in cloud.world.moved) == 8
 
 
-async def test_a_deactivated_device_falls_silent(opening: Opening) -> None:
+async def test_a_deactivated_device_falls_silent(opening: Any) -> None:
     """From its last day on a device has no rows; the days before stay as they were."""
     async with opening(plants=1) as client:
         series = next(s for s in client.cloud.truth.series() if s.set == "EnergyAndPowerPv")
@@ -63,7 +64,7 @@ async def test_a_deactivated_device_falls_silent(opening: Opening) -> None:
     assert series.device_id not in {row["deviceId"] for row in listed["devices"]}
 
 
-async def test_a_new_device_has_rows_since_it_was_built(opening: Opening) -> None:
+async def test_a_new_device_has_rows_since_it_was_built(opening: Any) -> None:
     """An added device is listed, offers its sets, and has nothing before its first day."""
     async with opening(plants=1) as client:
         plant = client.cloud.truth.plants()[0].plant_id
@@ -77,7 +78,7 @@ async def test_a_new_device_has_rows_since_it_was_built(opening: Opening) -> Non
     assert (len(before["set"]), len(after["set"]) > 100) == (0, True)
 
 
-async def test_a_new_plant_may_wait_for_another_request(opening: Opening) -> None:
+async def test_a_new_plant_may_wait_for_another_request(opening: Any) -> None:
     """A plant built after the consent shows up at once, or once its owner is asked again."""
     async with opening(plants=2) as client:
         sizes = []
@@ -91,7 +92,7 @@ async def test_a_new_plant_may_wait_for_another_request(opening: Opening) -> Non
     assert sizes == [3, 3, 4]
 
 
-async def test_owners_come_and_go_directly(opening: Opening) -> None:
+async def test_owners_come_and_go_directly(opening: Any) -> None:
     """Accepting and revoking need no request; the next answer knows."""
     async with opening(consent=False, plants=1) as client:
         plant = client.cloud.truth.plants()[0].plant_id

@@ -1,0 +1,1 @@
+"""The ledger's versions, one after the other."""

@@ -1,0 +1,1 @@
+"""One module per version; each is frozen once it is released."""

@@ -1,0 +1,293 @@
+"""What the benchmark measures: each function here runs in a process of its own and says what it cost.
+
+Nothing is slowed and nothing is measured twice. Start-up, discovery, and the fetching of bodies for the parts that
+only decode or write are outside of every figure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import date, timedelta
+from itertools import groupby
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import polars as pl
+
+from harvester import plan
+from harvester.commands import run_loop
+from harvester.compose import Stop, client_of, harvest_of, scope_of, utc_now, writable
+from harvester.config import Config, load
+from harvester.due import DueNow, Wanted
+from harvester.intake import Stores, remembered_rule
+from harvester.lake.naming import channel_column
+from harvester.lake.registry import Registry
+from harvester.lake.schema import Shape, TableSchema
+from harvester.model import Level, Slice
+from harvester.report import Report
+from harvester.sandbox import Settings, serving
+from harvester.show import Quiet
+from harvester.sma import monitoring
+
+PORTION = 24
+"""Bodies that are decoded at once where decoding is measured alone."""
+ELEMENTS = pl.List(pl.Struct({"index": pl.String, "value": pl.Float64}))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the cloud listens, where files go, and which weeks are asked."""
+
+    url: str
+    folder: Path
+    first: date
+    weeks: int
+
+    @property
+    def last(self) -> date:
+        """Return the last day that is asked."""
+        return self.first + timedelta(days=7 * self.weeks - 1)
+
+
+@dataclass(slots=True)
+class Cost:
+    """What measured pieces of work cost this process, all its threads together."""
+
+    cpu: float = 0.0
+    """User and system seconds."""
+    wall: float = 0.0
+    peak: int = 0
+    """Bytes; the most that the process ever held."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    _began: tuple[float, float] = (0.0, 0.0)
+
+    def __enter__(self) -> None:
+        self._began = (_cpu(), time.perf_counter())
+
+    def __exit__(self, *_: object) -> None:
+        self.cpu += _cpu() - self._began[0]
+        self.wall += time.perf_counter() - self._began[1]
+        self.peak = _peak()
+
+
+def _cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _peak() -> int:
+    """Return the most memory ever held; what getrusage says may be the parent's where a process was spawned."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def cloud(pipe: Connection, plants: int, devices: int, first: date, weeks: int) -> None:
+    """Serve the sandbox with all answers of those weeks rendered, until the other end of *pipe* is closed."""
+    settings = Settings(
+        plants=plants, devices=devices, accept=True, token_seconds=7200, cached_bytes=1 << 40, cached_days=1 << 20
+    )
+
+    async def serve() -> None:
+        async with serving(settings) as running:
+            running.cloud.accept(settings.owners[0])
+            last = first + timedelta(days=7 * weeks - 1)
+            running.cloud.warm(first - timedelta(days=7), last, period="Week")
+            pipe.send(running.url)
+            try:
+                await asyncio.to_thread(pipe.recv)
+            except EOFError:
+                return
+
+    asyncio.run(serve())
+
+
+def whole(pipe: Connection, place: Place) -> None:
+    """Backfill the weeks as the product does it; says which answers it asks for beside what it cost."""
+    pipe.send(run_loop(_whole(place)))
+
+
+async def _whole(place: Place) -> tuple[Cost, list[tuple[str, str, str]]]:
+    config, cost = _config(place), Cost()
+    with writable(config, "backfill") as stores:
+        async with client_of(config) as client:
+
+            async def backfill(first: date, last: date, **scope: Any) -> Report:
+                wanted = _wanted(config, first, last, **scope)
+                return await harvest_of(config, client, stores, Stop(), Quiet()).run(wanted)
+
+            # Discovers, learns what a Week covers, and is no part of the figures.
+            week = timedelta(days=7)
+            await backfill(place.first - week, place.first - timedelta(days=1), sets=frozenset({"EnergyBalance"}))
+            slices = list(_due(stores, _wanted(config, place.first, place.last)))
+            with cost:
+                report = await backfill(place.first, place.last)
+    cost.facts = {**report.facts(), "revisions": report.revisions}
+    base = config.sma.monitoring_url
+    asked = [(s.series.level.value, s.series.set, monitoring.values(base, s).url) for s in slices]
+    return cost, asked
+
+
+def _config(place: Place) -> Config:
+    flags = {
+        "sma.auth_url": place.url,
+        "sma.consent_url": place.url,
+        "sma.monitoring_url": f"{place.url}/monitoring/v1",
+        "lake.root": str(place.folder / "lake"),
+        "ledger.url": f"sqlite:///{place.folder / 'ledger.db'}",
+    }
+    return load(None, environ={}, flags=flags)
+
+
+def _wanted(config: Config, first: date, last: date, **chosen: Any) -> Wanted:
+    return Wanted(command="backfill", scope=scope_of(config, **chosen), span_of=plan.between(first, last))
+
+
+def _due(stores: Stores, wanted: Wanted) -> Iterator[Slice]:
+    """Tell which requests the product is about to make, in its order."""
+    known = stores.inventory.plants()
+    for part in sorted({plant.part for plant in known}):
+        plants = [plant.plant for plant in known if plant.part == part]
+        due = DueNow(stores.inventory, stores.ledger, part, plants, wanted)
+        batches = due.batches(remembered_rule(stores.ledger), utc_now(), leave=lambda _series: False)
+        yield from (piece for batch in batches for piece in batch.slices)
+
+
+def read(pipe: Connection, urls: list[str], token_url: str) -> None:
+    """Read the answers with as many connections as the product uses, and throw them away."""
+
+    async def work() -> Cost:
+        cost, size = Cost(), 0
+
+        def count(body: bytes) -> None:
+            nonlocal size
+            size += len(body)
+
+        async with _session(await _token(token_url)) as session:
+            with cost:
+                await _read_all(session, urls, count)
+        cost.facts = {"bodies": len(urls), "bytes": size}
+        return cost
+
+    pipe.send(run_loop(work()))
+
+
+async def _token(url: str) -> str:
+    form = {"grant_type": "client_credentials", "client_id": "local-sandbox", "client_secret": "local-sandbox"}
+    async with aiohttp.ClientSession() as session, session.post(url, data=form) as answer:
+        return str((await answer.json())["access_token"])
+
+
+def _session(token: str) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=16), headers={"Authorization": f"Bearer {token}"}
+    )
+
+
+async def _read_all(session: aiohttp.ClientSession, urls: Iterable[str], take: Callable[[bytes], None]) -> None:
+    todo = iter(urls)
+
+    async def worker() -> None:
+        for url in todo:
+            async with session.get(url) as answer:
+                take(await answer.read())
+
+    await asyncio.gather(*(worker() for _ in range(16)))
+
+
+def decode(pipe: Connection, asked: list[tuple[str, str, str]], token_url: str, folder: Path) -> None:
+    """Decode the same answers, minimally: envelope, rows with the known channels, stamps to UTC, arrays to rows.
+
+    Fetching is not measured. Nothing is checked, nothing kept but the last portion's tables.
+    """
+
+    async def work() -> Cost:
+        cost, rows, registry = Cost(), 0, Registry(folder / "registry.json")
+        async with _session(await _token(token_url)) as session:
+            for (level, name), group in groupby(asked, key=lambda item: item[:2]):
+                table = registry.table(Level(level), name)
+                urls = [url for _, _, url in group]
+                for at in range(0, len(urls), PORTION):
+                    bodies: list[bytes] = []
+                    await _read_all(session, urls[at : at + PORTION], bodies.append)
+                    with cost:
+                        rows += _decode(bodies, table)
+        cost.facts = {"rows": rows}
+        return cost
+
+    pipe.send(run_loop(work()))
+
+
+class _Plant(msgspec.Struct):
+    plantId: str  # noqa: N815 - SMA's spelling
+    timezone: str
+
+
+class _Envelope(msgspec.Struct):
+    set: msgspec.Raw
+    plant: _Plant
+
+
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+
+
+def _decode(bodies: list[bytes], table: TableSchema) -> int:
+    wire = {"time": pl.String(), **{n: ELEMENTS if s is Shape.ARRAY else pl.Float64() for n, s in table.names}}
+    frames, plants, heights = [], [], []
+    for body in bodies:
+        envelope = _ENVELOPE.decode(body)
+        frame = pl.read_json(bytes(envelope.set), schema=wire)
+        frames.append(frame)
+        plants.append(envelope.plant.plantId)
+        heights.append(frame.height)
+    whole_frame = pl.concat(frames)
+    keys = pl.DataFrame({"plant_id": plants, "n": heights}).select(pl.col("plant_id").repeat_by("n"))
+    frame = keys.explode("plant_id", empty_as_null=False).hstack(whole_frame).with_columns(
+        # Berlin's summer offset: all of the sandbox's plants stand there, and no clock changes in these weeks
+        pl.col("time").str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us") - timedelta(hours=2)
+    )
+    arrays = [name for name, shape in table.names if shape is Shape.ARRAY]
+    main = frame.rename({n: channel_column(n) for n, s in table.names if s is Shape.SCALAR})
+    if arrays:
+        long = frame.select("plant_id", "time", *arrays).explode(arrays, empty_as_null=False)
+        index = pl.col(arrays[0]).struct.field("index")
+        long.with_columns(index, *(pl.col(a).struct.field("value").alias(a) for a in arrays))
+    return main.drop(arrays).height
+
+
+def write(pipe: Connection, lake: Path, first: date, folder: Path) -> None:
+    """Write every file of the weeks again as it is in the lake: sorted rows, zstd 3, one file a table and day, fsync.
+
+    Reading the lake is not measured.
+    """
+    cost, rows, files = Cost(), 0, 0
+    for source in sorted(lake.glob("*_*/date=*/*.parquet")):
+        if source.parent.name < f"date={first}":
+            continue
+        frame = pl.read_parquet(source, hive_partitioning=False)
+        with cost:
+            target = folder / f"{files}.parquet"
+            frame.write_parquet(target, compression="zstd", compression_level=3, data_page_size=64 * 1024)
+            descriptor = os.open(target, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.close(descriptor)
+        rows, files = rows + frame.height, files + 1
+        target.unlink()
+    cost.facts = {"rows": rows, "files": files}
+    pipe.send(cost)
+
+
+def plain(cost: Cost) -> dict[str, Any]:
+    """Return *cost* as plain values."""
+    return {name: value for name, value in asdict(cost).items() if not name.startswith("_")}
