@@ -6,21 +6,32 @@ lock; 3 something failed and stays due; 4 nothing could be asked; 130 and 143 in
 
 from __future__ import annotations
 
-import os
 import sys
-from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from harvester import __version__, commands, config, demo, log, show
 from harvester.compose import scope_of
-from harvester.config import LOCAL_OWNER, Config
+from harvester.config import LOCAL_OWNER
 from harvester.errors import ConfigError, HarvestError
 from harvester.lake.dictionary import lake_dictionary
-from harvester.model import Level
+from harvester.options import (
+    AsJson,
+    ConfigFile,
+    Devices,
+    From,
+    OneLevel,
+    Owners,
+    Plants,
+    Sets,
+    To,
+    chosen,
+    load,
+    parse_day,
+)
 from harvester.sma.client import Client
 from harvester.sma.consent import Consent, ConsentState
 
@@ -28,7 +39,7 @@ LOCAL_PORT = 8642
 """Where `sma.environment = "local"` expects the sandbox."""
 
 app = typer.Typer(
-    help=__doc__.splitlines()[0] if __doc__ else None,
+    help="Keeps a complete, correct copy of what consented SMA plants measure, as partitioned Parquet.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -38,38 +49,6 @@ consent = typer.Typer(no_args_is_help=True, help="Ask plant owners for consent, 
 schema = typer.Typer(no_args_is_help=True, help="Print the contracts: of the configuration and of the lake.")
 app.add_typer(consent, name="consent")
 app.add_typer(schema, name="schema")
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a day; write it as 2026-01-31") from None
-
-
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="Configuration file; or HARVESTER_CONFIG.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-From = Annotated[
-    date, typer.Option("--from", metavar="DATE", parser=_day, help="First plant-local day, inclusive.")
-]
-To = Annotated[
-    date, typer.Option("--to", metavar="DATE", parser=_day, help="Last plant-local day, inclusive.")
-]
-Plants = Annotated[
-    list[str] | None, typer.Option("--plant", metavar="ID", help="Only this plant; repeatable.")
-]
-Devices = Annotated[
-    list[str] | None, typer.Option("--device", metavar="ID", help="Only this device; repeatable.")
-]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="NAME", help="Only this set; repeatable.")]
-OneLevel = Annotated[
-    Level | None, typer.Option("--level", help="Only sets of plants, or only sets of devices.")
-]
-Owners = Annotated[
-    list[str] | None, typer.Argument(metavar="[EMAIL]...", help="Default: all configured owners.")
-]
 
 
 @app.callback()
@@ -89,26 +68,10 @@ def _options(
     context.obj = config_file
 
 
-def _load(context: typer.Context, given: Path | None) -> Config:
-    path = given or context.obj or os.environ.get("HARVESTER_CONFIG")
-    return config.load(Path(path) if path else None, environ=os.environ)
-
-
-def _chosen(
-    loaded: Config,
-    plants: list[str] | None,
-    devices: list[str] | None,
-    sets: list[str] | None,
-    level: Level | None,
-) -> Any:
-    chosen = {"plants": plants, "devices": devices, "sets": sets}
-    return scope_of(loaded, **{name: frozenset(values or ()) for name, values in chosen.items()}, level=level)
-
-
 @app.command()
 def run(context: typer.Context, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
     """Harvest what is due now: one pass, for cron or a timer."""
-    loaded = _load(context, config_file)
+    loaded = load(context, config_file)
     wanted = commands.recent(loaded, scope_of(loaded))
     raise typer.Exit(commands.run_loop(commands.harvest(loaded, wanted, as_json=as_json)))
 
@@ -127,8 +90,8 @@ def backfill(
     as_json: AsJson = False,
 ) -> None:
     """Harvest a span of days, whatever of it is not settled; run it again to go on where it ended."""
-    loaded = _load(context, config_file)
-    scope = _chosen(loaded, plant, device, set_, level)
+    loaded = load(context, config_file)
+    scope = chosen(loaded, plant, device, set_, level)
     wanted = commands.backfill(first, last, scope, newest_first=newest_first)
     raise typer.Exit(commands.run_loop(commands.harvest(loaded, wanted, as_json=as_json)))
 
@@ -146,22 +109,22 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Print what a backfill would cost; spends no request."""
-    loaded = _load(context, config_file)
-    wanted = commands.backfill(first, last, _chosen(loaded, plant, device, set_, level), newest_first=False)
+    loaded = load(context, config_file)
+    wanted = commands.backfill(first, last, chosen(loaded, plant, device, set_, level), newest_first=False)
     raise typer.Exit(commands.show_plan(loaded, wanted, as_json=as_json))
 
 
 @app.command()
 def discover(context: typer.Context, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
     """Enumerate the visible plants, their devices and measurement sets."""
-    loaded = _load(context, config_file)
+    loaded = load(context, config_file)
     raise typer.Exit(commands.run_loop(commands.discover(loaded, as_json=as_json)))
 
 
 @app.command()
 def status(context: typer.Context, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
     """Print what lake and ledger hold."""
-    raise typer.Exit(commands.status(_load(context, config_file), as_json=as_json))
+    raise typer.Exit(commands.status(load(context, config_file), as_json=as_json))
 
 
 @consent.command("request")
@@ -169,9 +132,7 @@ def consent_request(
     context: typer.Context, owners: Owners = None, config_file: ConfigFile = None, as_json: AsJson = False
 ) -> None:
     """Have SMA ask owners by e-mail; repeat it when a mail was lost or a plant was added. Does not wait."""
-    work = commands.consent(
-        _load(context, config_file), owners or (), Client.consent_request, as_json=as_json
-    )
+    work = commands.consent(load(context, config_file), owners or (), Client.consent_request, as_json=as_json)
     raise typer.Exit(commands.run_loop(work))
 
 
@@ -180,7 +141,7 @@ def consent_status(
     context: typer.Context, owners: Owners = None, config_file: ConfigFile = None, as_json: AsJson = False
 ) -> None:
     """Print how owners have answered."""
-    work = commands.consent(_load(context, config_file), owners or (), Client.consent_state, as_json=as_json)
+    work = commands.consent(load(context, config_file), owners or (), Client.consent_state, as_json=as_json)
     raise typer.Exit(commands.run_loop(work))
 
 
@@ -193,7 +154,7 @@ def consent_simulate(
     as_json: AsJson = False,
 ) -> None:
     """Play the owner, which only a sandbox lets one do."""
-    loaded, answer = _load(context, config_file), ConsentState(state)
+    loaded, answer = load(context, config_file), ConsentState(state)
     if loaded.sma.environment == "production":
         raise ConfigError('consent simulate works on a sandbox only; sma.environment is "production"')
     if answer not in {ConsentState.ACCEPTED, ConsentState.REJECTED, ConsentState.REVOKED}:
@@ -217,9 +178,7 @@ def sandbox(
     seed: Annotated[int, typer.Option(help="Same seed, same plants and readings.")] = 7,
     profile: Annotated[str, typer.Option(help="plants, or sma: as starved as SMA's own sandbox.")] = "plants",
     accept: Annotated[bool, typer.Option("--accept", help="Accept consent requests at once.")] = False,
-    requests: Annotated[
-        int | None, typer.Option(help="Requests per window and client; default: no limit.")
-    ] = None,
+    requests: Annotated[int | None, typer.Option(help="Requests per window and client; default: no limit.")] = None,
     window: Annotated[float, typer.Option(help="Length of the window in seconds.")] = 300.0,
     week: Annotated[str, typer.Option(help="Where a Week begins: date, monday or sunday.")] = "date",
     fault: Annotated[list[str] | None, typer.Option(help="NAME=RATE, e.g. http_500=0.1; repeatable.")] = None,
@@ -230,7 +189,7 @@ def sandbox(
         "devices": devices,
         "owners": tuple(owner or (LOCAL_OWNER,)),
         "zones": tuple(zone or ("Europe/Berlin",)),
-        "start": _day(start),
+        "start": parse_day(start),
         "seed": seed,
         "profile": profile,
         "accept": accept,
@@ -243,9 +202,7 @@ def sandbox(
 
 @app.command("demo")
 def show_demo(
-    folder: Annotated[Path, typer.Option(help="Where the demo keeps its lake; it is made anew.")] = Path(
-        "demo-lake"
-    ),
+    folder: Annotated[Path, typer.Option(help="Where the demo keeps its lake; it is made anew.")] = Path("demo-lake"),
     plants: Annotated[int, typer.Option(help="How many plants to harvest.")] = 4,
 ) -> None:
     """See it work: the local SMA cloud, a consent, a week of harvest, a lake to query. Needs no network."""

@@ -164,9 +164,7 @@ def _instant(stamp: datetime, near: Sequence[Change], *, second: bool) -> dateti
     offset = near[0].before
     for change in near:
         if (gap := change.skips) and gap[0] < stamp < gap[1]:
-            raise ImpossibleStamp(
-                f"{stamp.isoformat()} does not exist: the clock skips {gap[0]:%H:%M}-{gap[1]:%H:%M}"
-            )
+            raise ImpossibleStamp(f"{stamp.isoformat()} does not exist: the clock skips {gap[0]:%H:%M}-{gap[1]:%H:%M}")
         shown_from = change.instant + change.after
         shown_twice_until = change.instant + change.before
         if stamp >= max(shown_from, shown_twice_until) or (second and stamp >= shown_from):

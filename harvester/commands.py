@@ -15,9 +15,9 @@ from harvester import plan, show
 from harvester.compose import Readable, Stop, client_of, harvest_of, readable, utc_now, writable
 from harvester.config import Config
 from harvester.discover import explore, list_plants
+from harvester.due import Wanted
 from harvester.errors import AnswerError, ConfigError, NothingToAsk
 from harvester.estimate import Estimate, estimate
-from harvester.due import Wanted
 from harvester.intake import WEEK_RULE, Stores
 from harvester.lake.inventory import publish_inventory
 from harvester.lake.measure import measure
@@ -46,7 +46,7 @@ def recent(config: Config, scope: Scope) -> Wanted:
     """Return what `run` asks for: everything since `harvest.since` that is due now."""
     harvest = config.harvest
     span_of = plan.recent(harvest.since.first_day, harvest.live_sets, utc_now())
-    return Wanted(command="run", scope=scope, span_of=span_of)
+    return Wanted(command="run", scope=scope, span_of=span_of, resume=True)
 
 
 def backfill(first: date, last: date, scope: Scope, *, newest_first: bool) -> Wanted:
@@ -131,9 +131,7 @@ async def discover(config: Config, *, as_json: bool) -> int:
         for known in plants
     ]
     if as_json:
-        show.as_json(
-            {"plants": found, "failed": [{"plant_id": t.plant_id, "reason": str(t.error)} for t in trouble]}
-        )
+        show.as_json({"plants": found, "failed": [{"plant_id": t.plant_id, "reason": str(t.error)} for t in trouble]})
     else:
         heads = ["plant", "name", "zone", "devices", "series"]
         rows = [(p["plant_id"], p["name"], p["timezone"], len(p["devices"]), len(p["series"])) for p in found]
@@ -141,9 +139,7 @@ async def discover(config: Config, *, as_json: bool) -> int:
         for each in trouble:
             show.say(f"{each.plant_id}: {each.error}")
     if not plants:
-        raise NothingToAsk(
-            "The plant list is empty: no owner's consent is accepted. See `harvester consent status`."
-        )
+        raise NothingToAsk("The plant list is empty: no owner's consent is accepted. See `harvester consent status`.")
     if stop.signal:
         return stop.exit_code
     return INCOMPLETE if trouble else OK
@@ -261,14 +257,9 @@ async def consent(
             }
             for state in states
         ]
-        show.as_json(
-            [*told, *({"owner": owner, "state": None, "error": why} for owner, why in failed.items())]
-        )
+        show.as_json([*told, *({"owner": owner, "state": None, "error": why} for owner, why in failed.items())])
     else:
-        rows = [
-            (s.owner, s.state.value, f"{s.expires_at:%Y-%m-%d %H:%MZ}" if s.expires_at else "")
-            for s in states
-        ]
+        rows = [(s.owner, s.state.value, f"{s.expires_at:%Y-%m-%d %H:%MZ}" if s.expires_at else "") for s in states]
         show.table("Consents", ["owner", "state", "request valid until"], rows)
         for owner, why in failed.items():
             show.say(f"{owner}: {why}")

@@ -80,9 +80,7 @@ def writable(config: Config, command: str) -> Iterator[Stores]:
         try:
             ledger = Ledger(engine)
             _same_lake(config, ledger, identity.lake_id if identity else None)
-            lake = open_lake(
-                places.root, host=host, plants_per_file=config.lake.plants_per_file, now=utc_now()
-            )
+            lake = open_lake(places.root, host=host, plants_per_file=config.lake.plants_per_file, now=utc_now())
             ledger.record(LAKE_ID, lake.identity.lake_id)
             quarantine = Quarantine(places)
             quarantine.clear(utc_now())

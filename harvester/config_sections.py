@@ -73,9 +73,7 @@ Name: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True, min_le
 Url: TypeAlias = Annotated[str, AfterValidator(web_address)]
 Email: TypeAlias = Annotated[str, AfterValidator(email_address)]
 Secret: TypeAlias = Annotated[SecretStr, Field(min_length=1)]
-Start: TypeAlias = Annotated[
-    Since, PlainValidator(Since.parse), *_text(r"^(\d{1,4}d|\d{4}-\d\d-\d\d|start)$")
-]
+Start: TypeAlias = Annotated[Since, PlainValidator(Since.parse), *_text(r"^(\d{1,4}d|\d{4}-\d\d-\d\d|start)$")]
 When: TypeAlias = Annotated[Cadence, PlainValidator(Cadence.parse), *_text(r"^(\d+[smhd]|\S+( +\S+){4})$")]
 
 

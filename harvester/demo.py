@@ -22,6 +22,10 @@ from harvester.sma.consent import ConsentState
 
 _DAYS = 7
 _PLOT_WIDTH = 72
+_QUERY = (
+    "SELECT plant_id, local_time::DATE AS day, round(sum(pv_generation * interval_minutes / 60) / 1000, 1) AS kwh "
+    "FROM read_parquet('{files}', union_by_name = true) GROUP BY ALL ORDER BY ALL"
+)
 
 
 async def serve(options: Mapping[str, Any], faults: Sequence[str], *, host: str, port: int) -> None:
@@ -34,9 +38,7 @@ async def serve(options: Mapping[str, Any], faults: Sequence[str], *, host: str,
     try:
         with stop.listening():
             async with serving(settings, host=host, port=port) as running:
-                show.say(
-                    f"SMA sandbox on {running.url}; client id and secret {settings.client_id!r}; Ctrl-C ends it"
-                )
+                show.say(f"SMA sandbox on {running.url}; client id and secret {settings.client_id!r}; Ctrl-C ends it")
                 await stop.event.wait()
     except OSError as error:
         raise ConfigError(
@@ -49,9 +51,7 @@ async def demo(folder: Path, *, plants: int) -> int:
     _make_anew(folder)
     settings = Settings(plants=plants, zones=("Europe/Berlin", "Europe/Madrid"))
     async with serving(settings) as running:
-        show.OUT.print(
-            f"A local SMA cloud listens on {running.url}: {plants} plants, {settings.devices} devices each."
-        )
+        show.OUT.print(f"A local SMA cloud listens on {running.url}: {plants} plants, {settings.devices} devices each.")
         config = load(None, environ={}, flags=_flags(running.url, folder))
         last = utc_now().date() - timedelta(days=1)
         report = await _harvest(config, last - timedelta(days=_DAYS - 1), last)
@@ -105,7 +105,7 @@ def _summarise(config: Config, report: Report, last: date) -> None:
     if curve := sample_day(places, last):
         _plot(curve)
     query = (
-        "SELECT plant_id, local_time::DATE AS day, round(sum(pv_generation * interval_minutes / 60) / 1000, 1) AS kwh "
+        "SELECT plant_id, local_time::DATE AS day, round(sum(pv_generation * interval_minutes / 60) / 1000, 1) AS kwh "  # noqa: S608
         f"FROM read_parquet('{places.root}/plant_energy_balance/*/*.parquet', union_by_name = true) "
         "GROUP BY ALL ORDER BY ALL"
     )

@@ -98,9 +98,7 @@ async def _explore(client: Client, plant: Plant) -> _Explored:
     return _Explored(plant, devices, {None: of_plant.result(), **sets}, trouble)
 
 
-async def _sets(
-    client: Client, plant: Plant, device: Device | None, trouble: list[Unexplored]
-) -> list[str] | None:
+async def _sets(client: Client, plant: Plant, device: Device | None, trouble: list[Unexplored]) -> list[str] | None:
     """Return the sets of the plant or of its *device*, None where they could not be asked for."""
     try:
         if device is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from harvester import plan
+from harvester import clock, plan
 from harvester.model import Device, Plant, Series, Slice
 from harvester.plan import Batch, Scope, Span, SpanOf
 from harvester.state.inventory import Inventory, KnownSeries
@@ -22,6 +22,8 @@ class Wanted:
     scope: Scope
     span_of: SpanOf
     newest_first: bool = False
+    resume: bool = False
+    """Whether a series whose history ended before its span is asked from where it ended."""
 
 
 class DueNow:
@@ -44,22 +46,22 @@ class DueNow:
 
     def batches(self, rule: WeekRule, now: datetime, *, leave: Callable[[Series], bool]) -> list[Batch]:
         """Return the fewest requests that cover what is due *now*, but for the series to *leave* alone."""
-        due = self._days(
-            {known: self._span(known, now) for known in self.offered if not leave(known.series)}, now
-        )
+        due = self._days({known: self._span(known, now) for known in self.offered if not leave(known.series)}, now)
         if not due:
             return []
         grid = rule.grid(min(days[0] for days in due.values()))
-        slices: list[Slice] = [
-            s for series, days in due.items() for s in plan.slices(series, days, rule, grid)
-        ]
+        slices: list[Slice] = [s for series, days in due.items() for s in plan.slices(series, days, rule, grid)]
         return plan.batches(self._part, slices, grid, newest_first=self._wanted.newest_first)
 
     def _span(self, known: KnownSeries, now: datetime) -> Span:
         series = known.series
         plant = self._plants[series.plant_id]
         device = self._devices.get(series.device_id) if series.device_id else None
-        return plan.applicable(self._wanted.span_of(plant, series.set), plant, device, now)
+        span = self._wanted.span_of(plant, series.set)
+        if self._wanted.resume and known.newest is not None:
+            ended = clock.local_day(known.newest, clock.zone(plant.timezone))
+            span = Span(min(span.first, ended), span.last)
+        return plan.applicable(span, plant, device, now)
 
     def _days(self, spans: Mapping[KnownSeries, Span], now: datetime) -> dict[Series, Sequence[date]]:
         spans = {known: span for known, span in spans.items() if span}

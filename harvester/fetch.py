@@ -50,43 +50,52 @@ async def fetching(
     after `GRACE_SECONDS`. An error that is no `AnswerError` ends everything; it leaves bare, not in a group.
     """
     todo = iter(items)
-    done: asyncio.Queue[Outcome[Item, Answer] | None] = asyncio.Queue(maxsize=workers)
+    done: asyncio.Queue[Outcome[Item, Answer] | None] = asyncio.Queue()
+    room = asyncio.Semaphore(2 * workers)  # not a bounded queue: what is answered must never wait to be put
 
     async def work() -> None:
+        await room.acquire()
         for item in todo:  # one iterator, shared: no task per item
             if stop.is_set():
                 return
-            try:
-                outcome: Outcome[Item, Answer] = Fetched(item, await pull(item))
-            except AnswerError as error:
-                outcome = Failed(item, error)
-            await done.put(outcome)
+            done.put_nowait(await _outcome(item, pull))
+            await room.acquire()
 
     async def close(crew: list[asyncio.Task[None]]) -> None:
         await asyncio.wait(crew)
-        await done.put(None)
-
-    async def give_up(crew: list[asyncio.Task[None]]) -> None:
-        await stop.wait()
-        await asyncio.wait(crew, timeout=GRACE_SECONDS)
-        for task in crew:
-            task.cancel()
+        done.put_nowait(None)
 
     async def drain() -> AsyncIterator[Outcome[Item, Answer]]:
         while (outcome := await done.get()) is not None:
+            room.release()
             yield outcome
 
     try:
         async with asyncio.TaskGroup() as group:
             crew = [group.create_task(work()) for _ in range(workers)]
-            others = [group.create_task(close(crew)), group.create_task(give_up(crew))]
+            others = [group.create_task(close(crew)), group.create_task(_give_up(crew, stop))]
             try:
                 yield drain()
             finally:
                 for task in (*crew, *others):
                     task.cancel()
     except BaseExceptionGroup as errors:
-        raise _first(errors) from errors
+        first = _first(errors)
+        raise first from first.__cause__
+
+
+async def _outcome(item: Item, pull: Callable[[Item], Awaitable[Answer]]) -> Outcome[Item, Answer]:
+    try:
+        return Fetched(item, await pull(item))
+    except AnswerError as error:
+        return Failed(item, error)
+
+
+async def _give_up(crew: list[asyncio.Task[None]], stop: asyncio.Event) -> None:
+    await stop.wait()
+    await asyncio.wait(crew, timeout=GRACE_SECONDS)
+    for task in crew:
+        task.cancel()
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
 
 from harvester.lake.decode import Bad, DayCount, Decoded, decode
 from harvester.lake.layout import Places
@@ -77,9 +75,9 @@ class Published:
     counts: tuple[DayCount, ...]
     bad: tuple[Bad, ...]
 
-    def rows_by_day(self) -> dict[Slice, Counter[date]]:
-        """Return the rows of each answer by plant-local day."""
-        found: dict[Slice, Counter[date]] = {}
+    def by_slice(self) -> dict[Slice, list[DayCount]]:
+        """Return what each answer held, day by day; an empty answer is not in it."""
+        found: dict[Slice, list[DayCount]] = {}
         for count in self.counts:
-            found.setdefault(count.slice, Counter())[count.day] += count.rows
+            found.setdefault(count.slice, []).append(count)
         return found

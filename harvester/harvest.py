@@ -27,7 +27,7 @@ PROBES = 3
 class Harvest:
     """One run over everything that is visible and wanted."""
 
-    def __init__(  # noqa: PLR0913 - what a run is made of
+    def __init__(
         self,
         client: Client,
         stores: Stores,
@@ -86,9 +86,7 @@ class Harvest:
         self._report.warnings.extend(_vanished(inventory.plants(), visible))
         asked = [known for known in visible if scope.takes_plant(known.plant.plant_id)]
         unexplored = due_for_exploration(asked, now)
-        trouble = await explore(
-            self._client, inventory, unexplored, now=now, workers=self._workers, stop=self._stop
-        )
+        trouble = await explore(self._client, inventory, unexplored, now=now, workers=self._workers, stop=self._stop)
         self._report.misses.extend(Miss(f"{t.plant_id} devices and sets", 0, str(t.error)) for t in trouble)
         names = {known.plant.plant_id for known in asked}
         plants = [p for p in inventory.plants() if p.plant.plant_id in names and self._has_zone(p.plant)]
@@ -116,7 +114,7 @@ class Harvest:
         self._report.series += len(due.offered)
         part = Part(
             zones={plant.plant_id: plant.timezone for plant in plants},
-            series_ids={known.series: known.series_id for known in due.offered},
+            series={known.series: known for known in due.offered},
         )
         while not self._stop.is_set():
             rule = self._intake.rule
@@ -145,6 +143,8 @@ def _vanished(known: Iterable[KnownPlant], visible: Iterable[KnownPlant]) -> lis
         return []
     some = ", ".join(gone[:5]) + (" …" if len(gone) > 5 else "")  # noqa: PLR2004 - enough to recognise them
     return [
-        f"{len(gone)} plants that were visible once are not listed any more: {some}. What they measured stays in the "
-        "lake; `harvester consent status` tells whether an owner has withdrawn."
+        (
+            f"{len(gone)} plants that were visible once are not listed any more: {some}. What they measured stays in "
+            "the lake; `harvester consent status` tells whether an owner has withdrawn."
+        )
     ]

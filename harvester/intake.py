@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -19,7 +19,7 @@ from harvester import clock
 from harvester.errors import AnswerError, BadBody
 from harvester.fetch import Failed, Outcome, fetching
 from harvester.gather import DECODE_BYTES, PUBLISH_ROWS, Gathering, Published
-from harvester.lake.decode import ROWS_OF_A_DAY, Bad
+from harvester.lake.decode import ROWS_OF_A_DAY, Bad, DayCount
 from harvester.lake.lake import Lake
 from harvester.lake.quarantine import Quarantine
 from harvester.lake.registry import Registry
@@ -27,9 +27,9 @@ from harvester.model import Payload, Period, Series, Slice
 from harvester.plan import Batch
 from harvester.report import Report
 from harvester.sma.client import Client
-from harvester.state.inventory import Inventory
+from harvester.state.inventory import Inventory, KnownSeries
 from harvester.state.ledger import Failure, Ledger, Read
-from harvester.state.settlement import next_look
+from harvester.taken import Taken
 from harvester.week import Convention, WeekRule
 
 TRIES = 6
@@ -69,14 +69,14 @@ class Part:
 
     zones: Mapping[str, str]
     """Plant id to IANA name."""
-    series_ids: Mapping[Series, int]
-    """The ledger's numbers."""
+    series: Mapping[Series, KnownSeries]
+    """What the inventory knows of the series that may be asked."""
 
 
 class Intake:
     """Takes answers in for one run. Blocking work happens in a worker thread, one piece at a time."""
 
-    def __init__(  # noqa: PLR0913 - what an intake is made of
+    def __init__(
         self,
         client: Client,
         stores: Stores,
@@ -161,39 +161,25 @@ class Intake:
             await asyncio.to_thread(self._stores.quarantine.keep, bad)
             self._again_or_miss(bad, part)
         spoiled = {bad.payload.slice for bad in published.bad}
-        rows = published.rows_by_day()
-        self._learn(published.answered, rows)
+        held = published.by_slice()
+        self._learn_weeks(published.answered, held)
         good = [payload for payload in published.answered if payload.slice not in spoiled]
-        reads = [
-            read
-            for payload in good
-            for read in self._reads(payload, rows.get(payload.slice, Counter()), part)
-        ]
-        await asyncio.to_thread(self._stores.ledger.commit, reads)
+        taken = [Taken(p, held.get(p.slice, ()), part.series[p.slice.series]) for p in good]
+        reads = [read for each in taken for read in self._reads(each, part)]
+        learned = [fact for each in taken if (fact := each.learned())]
+        await asyncio.to_thread(self._stores.ledger.commit, reads, (), learned)
         for payload in good:
             if payload.moved:
                 level = payload.slice.series.level.value
                 self._stores.inventory.add_alias(level, *payload.moved, payload.asked_at)
-        self._count(published, sum(1 for payload in good if payload.slice not in rows), reads)
+        self._count(published, sum(1 for each in taken if not each.held), reads)
 
-    def _reads(self, payload: Payload, rows: Mapping[date, int], part: Part) -> Iterator[Read]:
+    def _reads(self, taken: Taken, part: Part) -> Iterator[Read]:
         """Tell which due days the answer is sure to have covered."""
-        piece = payload.slice
+        piece = taken.payload.slice
         sure = self.rule.covers(piece.date) if piece.period is Period.WEEK else frozenset({piece.date})
         where = clock.zone(part.zones[piece.series.plant_id])
-        for day in piece.days:
-            if day in sure:
-                yield Read(
-                    series_id=part.series_ids[piece.series],
-                    day=day,
-                    rows=rows.get(day, 0),
-                    asked_at=payload.asked_at,
-                    next_at=next_look(
-                        day_end=clock.day_end(day, where),
-                        asked_at=payload.asked_at,
-                        settle_after=self._settle_after,
-                    ),
-                )
+        return taken.reads((day for day in piece.days if day in sure), where, self._settle_after)
 
     def _again_or_miss(self, bad: Bad, part: Part) -> None:
         """Leave the days of an answer that could not be read due in this run, a few times.
@@ -211,19 +197,17 @@ class Intake:
         self._strikes[piece.series] += 1
         self._report.miss(piece, str(error))
         log.warning("slice.failed", slice=str(piece), days=len(piece.days), reason=str(error))
-        series_id, now = part.series_ids[piece.series], self._wall()
-        failures = [
-            Failure(series_id=series_id, day=day, failed_at=now, reason=str(error)) for day in piece.days
-        ]
+        series_id, now = part.series[piece.series].series_id, self._wall()
+        failures = [Failure(series_id=series_id, day=day, failed_at=now, reason=str(error)) for day in piece.days]
         self._stores.ledger.commit((), failures)
 
-    def _learn(self, answered: Sequence[Payload], rows: Mapping[Slice, Mapping[date, int]]) -> None:
+    def _learn_weeks(self, answered: Sequence[Payload], held: Mapping[Slice, Sequence[DayCount]]) -> None:
         """Learn from the days that answers filled what a Week covers, and remember it."""
         rule = self.rule
         for payload in answered:
             if payload.slice.period is Period.WEEK:
-                counts = rows.get(payload.slice, {})
-                rule = rule.learn(payload.slice.date, (d for d, n in counts.items() if n >= ROWS_OF_A_DAY))
+                counts = held.get(payload.slice, ())
+                rule = rule.learn(payload.slice.date, (c.day for c in counts if c.rows >= ROWS_OF_A_DAY))
         if rule != self.rule:
             self.rule = rule
             self._stores.ledger.record(WEEK_RULE, ",".join(rule.possible))

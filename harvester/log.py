@@ -83,9 +83,7 @@ def _factory(stream: TextIO, *, as_json: bool) -> Callable[..., WrappedLogger]:
 
 def _console(stream: TextIO) -> Processor:
     # Plain tracebacks: the pretty ones print local variables.
-    return structlog.dev.ConsoleRenderer(
-        colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
-    )
+    return structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
 
 
 def _json_bytes(_: WrappedLogger, __: str, event: EventDict) -> bytes:

@@ -84,9 +84,7 @@ def between(first: date, last: date) -> SpanOf:
     return lambda _plant, _set: Span(first, last)
 
 
-def recent(
-    first_day: Callable[[date, date | None], date], live_sets: Collection[str], now: datetime
-) -> SpanOf:
+def recent(first_day: Callable[[date, date | None], date], live_sets: Collection[str], now: datetime) -> SpanOf:
     """Ask the *live_sets* up to the plant's running day and the others up to the day before.
 
     *first_day* gives the first day from the plant's local today and the day of its start-up.
@@ -111,13 +109,12 @@ def applicable(asked: Span, plant: Plant, device: Device | None, now: datetime) 
     if plant.start_up is not None:
         first = max(first, clock.local_day(plant.start_up, where))
     if device is not None and device.deactivated_at is not None:
-        last = min(last, device.deactivated_at.date())
+        # less a microsecond: what is switched off at midnight measured nothing on the day that begins there
+        last = min(last, (device.deactivated_at - datetime.resolution).date())
     return Span(first, last)
 
 
-def due(
-    span: Span, settled: Collection[date], waiting: Mapping[date, datetime], now: datetime
-) -> tuple[date, ...]:
+def due(span: Span, settled: Collection[date], waiting: Mapping[date, datetime], now: datetime) -> tuple[date, ...]:
     """Return the days of *span* to be asked now: neither settled nor *waiting* for a later moment."""
     return tuple(day for day in span if day not in settled and waiting.get(day, now) <= now)
 

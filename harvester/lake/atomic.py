@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import uuid
@@ -28,17 +29,23 @@ def replace_with(path: Path, write: Callable[[Path], object], *, mode: int = 0o6
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{TEMPORARY}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch(mode=0o600)  # nobody else may read it before its mode is set
         write(temporary)
         temporary.chmod(mode)
         _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        _forget(temporary)
         raise refusal(path, error) from error
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _forget(temporary)
         raise
+
+
+def _forget(temporary: Path) -> None:
+    with contextlib.suppress(OSError):  # where nothing could be made, nothing may be removable either
+        temporary.unlink(missing_ok=True)
 
 
 def refusal(path: Path, error: OSError) -> LakeError:
@@ -46,9 +53,7 @@ def refusal(path: Path, error: OSError) -> LakeError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Full(f"{path}: no space is left. Nothing already there was touched; make room and run again.")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return LakeError(
-            f"{path}: not writable ({error.strerror}). Check owner and mode of the lake's folder."
-        )
+        return LakeError(f"{path}: not writable ({error.strerror}). Check owner and mode of the lake's folder.")
     return LakeError(f"{path}: cannot be written: {error.strerror or error}")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 
 import msgspec
 import polars as pl
@@ -59,6 +59,9 @@ class _Envelope(msgspec.Struct):
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 
+_UNREADABLE = (ValueError, OverflowError, RecursionError)
+"""What reading an answer may raise: msgspec's and orjson's errors are ValueErrors, but for what is nested too deep."""
+
 
 @dataclass(frozen=True, slots=True)
 class DayCount:
@@ -67,6 +70,10 @@ class DayCount:
     slice: Slice
     day: date
     rows: int
+    minutes: int | None
+    """Length of the rows' intervals; None for point samples."""
+    newest: datetime
+    """End of the newest row's interval, aware UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +125,7 @@ def decode(payloads: Sequence[Payload], registry: Registry, zones: Mapping[str, 
     for payload in payloads:
         try:
             read.append((payload, *_read(payload.body, reader)))
-        except (ValueError, OverflowError) as error:  # msgspec's and orjson's errors are ValueErrors
+        except _UNREADABLE as error:
             bad.append(Bad(payload, str(error)))
     found = (channel for _, _, rows in read if isinstance(rows, Walked) for channel in rows.found)
     table = registry.learn(registry.table(series.level, series.set), found)
@@ -126,7 +133,7 @@ def decode(payloads: Sequence[Payload], registry: Registry, zones: Mapping[str, 
     for payload, envelope, rows in read:
         try:
             bodies.append(_place(payload, envelope, _conform(rows, reader, table), zones))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             bad.append(Bad(payload, str(error)))
     bad.extend(Bad(body.payload, body.lost, partial=True) for body in bodies if body.lost)
     frame = _joined(bodies, table)
@@ -152,9 +159,7 @@ def _conform(rows: pl.DataFrame | Walked, reader: Reader, table: TableSchema) ->
         return rows.frame(table).select(shape.names())
     names = {n: array_column(c) if n in reader.arrays else c for n, c in reader.rename.items()}
     frame = rows.rename(names)
-    missing = [
-        pl.lit(None, dtype=dtype).alias(name) for name, dtype in shape.items() if name not in frame.columns
-    ]
+    missing = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in shape.items() if name not in frame.columns]
     return frame.with_columns(missing).select(shape.names())
 
 
@@ -186,9 +191,7 @@ def _joined(bodies: Sequence[_Body], table: TableSchema) -> pl.DataFrame:
     if not keys:
         arrays = {array_column(c.name): ELEMENTS for c in table.arrays}
         marks = {"_body": pl.UInt32, "_date": pl.Date, "_whole": pl.Boolean, "_repeats": pl.Boolean}
-        return pl.DataFrame(
-            schema={"device_id": pl.String, **polars_schema(table.columns), **arrays, **marks}
-        )
+        return pl.DataFrame(schema={"device_id": pl.String, **polars_schema(table.columns), **arrays, **marks})
     repeated = pl.DataFrame(keys, schema=_KEYS, orient="row").select(pl.exclude("_rows").repeat_by("_rows"))
     frame = pl.concat([b.frame for b in bodies if b.frame.height])
     day = pl.col("local_time").dt.date()
@@ -214,7 +217,8 @@ def _tables(frame: pl.DataFrame, table: TableSchema) -> tuple[pl.DataFrame, pl.D
     if not table.arrays:
         return rows, None
     names = _names(table.index_columns)
-    keep = [*(name for name in names if name in frame.columns and name != "index"), *MARKS]
+    arrays = {c.name for c in table.arrays}  # a scalar may have the same name, but is not for this table
+    keep = [*(name for name in names if name not in {"index", *arrays}), *MARKS]
     exploded = explode(frame, [array_column(c.name) for c in table.arrays], keep)
     return rows, exploded.select(*names, *MARKS)
 
@@ -224,5 +228,9 @@ def _names(columns: Sequence[Column]) -> list[str]:
 
 
 def _counts(frame: pl.DataFrame, bodies: Sequence[_Body]) -> tuple[DayCount, ...]:
-    counted = frame.group_by("_body", "_date", maintain_order=True).len()
-    return tuple(DayCount(bodies[body].payload.slice, day, rows) for body, day, rows in counted.rows())
+    grouped = frame.group_by("_body", "_date", maintain_order=True)
+    counted = grouped.agg(pl.len(), pl.col("interval_minutes").first(), pl.col("time").max())
+    return tuple(
+        DayCount(bodies[body].payload.slice, day, rows, minutes, newest + timedelta(minutes=minutes or 0))
+        for body, day, rows, minutes, newest in counted.rows()
+    )

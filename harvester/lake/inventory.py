@@ -121,12 +121,9 @@ def publish_inventory(places: Places, seen: Seen) -> int:
             }
             for p in seen.plants()
         ],
-        "devices": [
-            {**asdict(d.device), "first_seen": d.first_seen, "last_seen": d.last_seen} for d in seen.devices()
-        ],
+        "devices": [{**asdict(d.device), "first_seen": d.first_seen, "last_seen": d.last_seen} for d in seen.devices()],
         "aliases": [
-            {"level": a.level, "old_id": a.old_id, "new_id": a.new_id, "since": a.since}
-            for a in seen.aliases()
+            {"level": a.level, "old_id": a.old_id, "new_id": a.new_id, "since": a.since} for a in seen.aliases()
         ],
     }
     return sum(_publish(places, table, found) for table, found in rows.items())
@@ -134,9 +131,7 @@ def publish_inventory(places: Places, seen: Seen) -> int:
 
 def _publish(places: Places, table: str, rows: Iterable[dict[str, object]]) -> int:
     columns = TABLES[table]
-    frame = pl.DataFrame(list(rows), schema=polars_schema(columns), orient="row").sort(
-        columns[0].name, columns[1].name
-    )
+    frame = pl.DataFrame(list(rows), schema=polars_schema(columns), orient="row").sort(columns[0].name, columns[1].name)
     path = places.file(Partition(table, None, 0))
     if not _differs(read(path), frame):
         return 0

@@ -95,12 +95,12 @@ def writing(places: Places, *, command: str, now: datetime) -> Iterator[None]:
                 f"{places.root}: {holder} writes to this lake. Wait until it is done; nothing was changed.",
                 holder=holder,
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(
-            descriptor,
-            f"`harvester {command}` (process {os.getpid()}, since {now:%Y-%m-%d %H:%M:%SZ})".encode(),
-            0,
-        )
+        holder = f"`harvester {command}` (process {os.getpid()}, since {now:%Y-%m-%d %H:%M:%SZ})"
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, holder.encode(), 0)
+        except OSError as error:
+            raise refusal(places.lock, error) from error
         yield
         os.ftruncate(descriptor, 0)
     finally:

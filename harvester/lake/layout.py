@@ -9,13 +9,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path, PurePosixPath
 
 _PATTERN = re.compile(
-    r"(?P<table>[a-z][a-z0-9_]*)/(?:date=(?P<day>\d{4}-\d\d-\d\d)/)?part-(?P<part>\d{5,})\.parquet"
+    r"(?P<table>[a-z][a-z0-9_]*)/"
+    r"(?:date=(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})/)?"
+    r"part-(?P<part>[0-9]{5}|[1-9][0-9]{5,})\.parquet"
 )
 
 
@@ -83,17 +86,16 @@ class Places:
         return self.root / partition.path
 
     def partitions(self, table: str | None = None) -> list[Partition]:
-        """Return every partition that is there, ascending."""
+        """Return every partition that is there, ascending; a file that somebody else put there is none."""
         files = self.root.glob(f"{table or '[a-z]*'}/**/part-*.parquet")
-        return sorted(
-            (Partition.parse(file.relative_to(self.root).as_posix()) for file in files),
-            key=lambda p: (p.table, p.day or date.min, p.part),
-        )
+        found = []
+        for file in files:
+            with contextlib.suppress(ValueError):
+                found.append(Partition.parse(file.relative_to(self.root).as_posix()))
+        return sorted(found, key=lambda p: (p.table, p.day or date.min, p.part))
 
     def tables(self) -> list[str]:
         """Return the names of the tables that are there, ascending."""
         if not self.root.is_dir():
             return []
-        return sorted(
-            f.name for f in self.root.iterdir() if f.is_dir() and re.fullmatch(r"[a-z][a-z0-9_]*", f.name)
-        )
+        return sorted(f.name for f in self.root.iterdir() if f.is_dir() and re.fullmatch(r"[a-z][a-z0-9_]*", f.name))

@@ -15,7 +15,8 @@ import polars as pl
 from harvester.lake.decode import MARKS
 from harvester.lake.schema import REVISION_COLUMNS, Column, polars_schema
 
-_NEW = "_new"
+_NEW = "+"
+"""What tells a new column from the old one of the same name in a join; no column's name can end with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ def merge(old: pl.DataFrame | None, new: pl.DataFrame, columns: Sequence[Column]
     Both may lack columns that the table gained later.
     """
     key = [c.name for c in columns if c.name in {"plant_id", "device_id", "time", "index"}]
-    new = _last_of_each(new, key)
+    new = _last_of_each(new.with_columns(_missing(new, columns)), key)
     if old is None or old.is_empty():
         return Merged(new.select(c.name for c in columns).sort(key), not new.is_empty(), _no_revisions())
     old = _complete(old, columns)
@@ -45,12 +46,13 @@ def merge(old: pl.DataFrame | None, new: pl.DataFrame, columns: Sequence[Column]
     untouched = old.join(touched, on=series, how="anti", nulls_equal=True)
     before = old.join(touched, on=series, how="semi", nulls_equal=True)
     kept = _without_replaced(before, new, series)
-    values = [
-        c.name for c in columns if c.name not in {*key, "local_time", "interval_minutes", "harvested_at"}
-    ]
+    values = [c.name for c in columns if c.name not in {*key, "local_time", "interval_minutes", "harvested_at"}]
     after, differs = _upsert(kept, new, columns, key, values)
+    if kept.height != before.height:
+        after = _as_known(after, before)
+        differs = not after.sort(key).equals(before.sort(key))
     revisions = _revisions(before, kept, new, key, [v for v in values if v != "other"])
-    if not differs and kept.height == before.height:
+    if not differs:
         return Merged(old, changed=False, revisions=revisions)
     return Merged(pl.concat([untouched, after]).sort(key), changed=True, revisions=revisions)
 
@@ -62,8 +64,19 @@ def _last_of_each(new: pl.DataFrame, key: list[str]) -> pl.DataFrame:
 
 
 def _complete(frame: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:
-    missing = [pl.lit(None, dtype=c.dtype).alias(c.name) for c in columns if c.name not in frame.columns]
-    return frame.with_columns(missing).select(c.name for c in columns)
+    return frame.with_columns(_missing(frame, columns)).select(c.name for c in columns)
+
+
+def _missing(frame: pl.DataFrame, columns: Sequence[Column]) -> list[pl.Expr]:
+    return [pl.lit(None, dtype=c.dtype).alias(c.name) for c in columns if c.name not in frame.columns]
+
+
+def _as_known(after: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
+    """Return *after*; a row that came back as it was before it was replaced keeps the moment it last changed."""
+    same = [name for name in after.columns if name != "harvested_at"]
+    known = after.join(before, on=same, how="left", nulls_equal=True, maintain_order="left", suffix=_NEW)
+    moment = pl.coalesce(f"harvested_at{_NEW}", "harvested_at").alias("harvested_at")
+    return known.with_columns(moment).select(after.columns)
 
 
 def _without_replaced(before: pl.DataFrame, new: pl.DataFrame, series: list[str]) -> pl.DataFrame:
@@ -105,10 +118,10 @@ def _revisions(
     """Return the numbers of *before* that *new* has otherwise or lacks: in a row that it has, or in a replaced one."""
     fresh = new.select(*key, *values, "harvested_at")
     pairs = before.select(*key, *values).join(fresh, on=key, suffix=_NEW, nulls_equal=True)
-    dropped = before.join(kept, on=key, how="anti", nulls_equal=True).join(
-        new, on=key, how="anti", nulls_equal=True
-    )
-    gone = dropped.select(*key, *values, pl.lit(new.get_column("harvested_at").max()).alias("harvested_at"))
+    dropped = before.join(kept, on=key, how="anti", nulls_equal=True).join(new, on=key, how="anti", nulls_equal=True)
+    series = [name for name in key if name in {"plant_id", "device_id"}]
+    moments = new.group_by(series).agg(pl.col("harvested_at").max())
+    gone = dropped.select(*key, *values).join(moments, on=series, nulls_equal=True)
     pairs = pl.concat([pairs, gone], how="diagonal")
     found = [
         pairs.filter(pl.col(v).is_not_null() & pl.col(v).ne_missing(pl.col(f"{v}{_NEW}"))).select(

@@ -9,6 +9,8 @@ from datetime import date
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from harvester.errors import LakeError
 from harvester.lake import naming
@@ -79,13 +81,38 @@ def _publish_table(
     days: dict[tuple[object, ...], pl.DataFrame] = rows.partition_by("_date", as_dict=True)
     for (day,), new in sorted(days.items(), key=lambda item: str(item[0])):
         assert isinstance(day, date)  # noqa: S101 - the column is a date without nulls
-        partition = Partition(table, day, part)
-        merged = merge(read(places.file(partition)), new, columns)
+        path = places.file(Partition(table, day, part))
+        old = read(path)
+        held = columns if old is None else _with_those_of(path, old, columns)
+        merged = merge(old, new, held)
         if not merged.revisions.is_empty():
             tally.revisions += _record(places, Partition(REVISIONS, day, part), table, merged.revisions)
         if merged.changed:
-            tally.bytes += write(places.file(partition), merged.frame, columns)
+            tally.bytes += write(path, merged.frame, held)
             tally.files += 1
+
+
+def _with_those_of(path: Path, old: pl.DataFrame, columns: Sequence[Column]) -> Sequence[Column]:
+    """Return *columns* and the channels that the file at *path* has beyond them.
+
+    It has some where they were learned after *columns* were taken from the registry, or where the registry is an
+    older copy: to leave them out would lose their values.
+    """
+    known = {column.name for column in columns}
+    if known.issuperset(old.columns):
+        return columns
+    found = [
+        Column(field.name, pl.Float64(), *(_fact(field, name) for name in ("unit", "description", "sma_channel")))
+        for field in pq.read_schema(path)
+        if field.name not in known and old.schema[field.name] == pl.Float64
+    ]
+    closing = next(n for n, column in enumerate(columns) if column.name in naming.CLOSING_COLUMNS)
+    return (*columns[:closing], *found, *columns[closing:])
+
+
+def _fact(field: pa.Field, name: str) -> str:
+    content: bytes = (field.metadata or {}).get(name.encode(), b"")
+    return content.decode()
 
 
 def _record(places: Places, partition: Partition, table: str, found: pl.DataFrame) -> int:
@@ -107,11 +134,14 @@ def read(path: Path) -> pl.DataFrame | None:
     if not path.exists():
         return None
     try:
-        return pl.read_parquet(path, hive_partitioning=False, glob=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
+        with pq.ParquetFile(path) as file:  # as fast as polars, which panics over some spoiled files
+            frame = pl.from_arrow(file.read())
+    except (pa.ArrowException, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise LakeError(
             f"{path}: not readable as Parquet ({error}). It was left as it is; move it away and ask its days again."
         ) from error
+    assert isinstance(frame, pl.DataFrame)  # noqa: S101 - of a table, not of a column
+    return frame
 
 
 def write(path: Path, frame: pl.DataFrame, columns: Sequence[Column]) -> int:

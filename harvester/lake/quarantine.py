@@ -31,7 +31,8 @@ class Quarantine:
             self.only_counted += 1
             return
         asked = bad.payload.asked_at
-        digest = hashlib.sha256(bad.payload.body).hexdigest()[:16]
+        # With the slice in it: one error page may come in answer to many.
+        digest = hashlib.sha256(f"{bad.payload.slice}\n".encode() + bad.payload.body).hexdigest()[:16]
         name = f"{asked:%Y%m%dT%H%M%S}-{digest}"
         facts = {
             "slice": str(bad.payload.slice),
@@ -40,9 +41,7 @@ class Quarantine:
             "body": f"{name}.body",
         }
         replace_file(self.places.quarantine / f"{name}.body", bad.payload.body, mode=0o600)
-        replace_file(
-            self.places.quarantine / f"{name}.json", json.dumps(facts, indent=2).encode(), mode=0o600
-        )
+        replace_file(self.places.quarantine / f"{name}.json", json.dumps(facts, indent=2).encode(), mode=0o600)
         self._bytes = self._stored() + size
         self.kept += 1
 

@@ -72,11 +72,7 @@ class Registry:
     def _build(self, level: Level, measurement_set: str) -> TableSchema:
         recorded = self._content.tables
         table = next(
-            (
-                name
-                for name, entry in recorded.items()
-                if (entry.level, entry.set) == (level, measurement_set)
-            ),
+            (name for name, entry in recorded.items() if (entry.level, entry.set) == (level, measurement_set)),
             None,
         )
         if table is None:
@@ -94,10 +90,16 @@ class Registry:
         taken = {column for (_, s), column in table.names.items() if s is shape}
         taken |= {channel.column for channel in entry.channels if channel.shape is shape}
         column = naming.channel_column(name)
-        return naming.hashed(name) if column in taken else column
+        while column in taken:
+            column, name = naming.hashed(name), f"{name}+"
+        return column
 
     def _save(self) -> None:
-        replace_file(self._path, msgspec.json.format(msgspec.json.encode(self._content)) + b"\n")
+        try:
+            replace_file(self._path, msgspec.json.format(msgspec.json.encode(self._content)) + b"\n")
+        except LakeError:
+            self._content = _read(self._path)  # what is not on disk is not recorded
+            raise
 
 
 def _documented_tables(level: Level) -> set[str]:

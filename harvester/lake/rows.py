@@ -1,16 +1,18 @@
 """The rows of one answer: raw JSON to one frame, exactly.
 
-The fast way hands the raw array to polars with the channels known so far, which drops unknown keys and takes
-``true`` for 1.0 without a word. So its result is checked by counting, at a few per cent of its cost: every key and
-every string of the raw text has two quotation marks, and the words ``true`` and ``false`` have a ``u`` or an
-``l``. If the values found account for all of these, nothing was dropped or bent. If not, the answer is walked
-value by value, and what it holds beyond the known channels is told.
+The fast way hands the raw array to polars with the channels known so far, which drops unknown keys, keeps the
+first of equal keys, and takes ``true`` for 1.0 and a number for a word without a word. So its result is checked
+by counting, at a fraction of its cost: in a text without escapes every key and every string has two quotation
+marks, and the words ``true``, ``false`` and ``null`` have a ``u`` or an ``l``. If the values found account for all
+of these, and no word found can have been a number, nothing was dropped or bent. If not, the answer is walked value
+by value, and what it holds beyond the known channels is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -23,6 +25,7 @@ ELEMENTS = pl.List(pl.Struct({"index": pl.String, "value": pl.Float64}))
 """An array channel: one element per string, tracker or stack."""
 
 _QUOTE, _U, _L = b'"'[0], b"u"[0], b"l"[0]
+_NUMBERS_BEGIN = tuple("-0123456789")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +44,7 @@ class Reader:
         """Prepare to read the rows of *table*; a channel known in both shapes is expected as a number."""
         wire: dict[str, pl.DataType] = {"time": pl.String()}
         rename: dict[str, str] = {}
-        for (channel, shape), column in sorted(
-            table.names.items(), key=lambda item: item[0][1] is Shape.SCALAR
-        ):
+        for (channel, shape), column in sorted(table.names.items(), key=lambda item: item[0][1] is Shape.SCALAR):
             if channel != "time":
                 wire[channel] = pl.Float64() if shape is Shape.SCALAR else ELEMENTS
                 rename[channel] = column
@@ -52,6 +53,8 @@ class Reader:
 
     def fast(self, raw: bytes) -> pl.DataFrame | None:
         """Return the rows of the JSON array *raw*, or None where they are not exactly what is known."""
+        if b"\\" in raw:  # an escaped quotation mark or letter would deceive the count
+            return None
         try:
             frame = pl.read_json(raw, schema=self.wire)
         except pl.exceptions.PolarsError:
@@ -67,16 +70,41 @@ class Reader:
         letters = {letter: sum(n * name.count(letter) for name, n in values.items()) for letter in "ul"}
         for name in self.arrays:
             if values[name]:
-                elements = frame.get_column(name).drop_nulls().explode(empty_as_null=False).struct.unnest()
-                indexes, numbers = (
-                    elements.height - elements.get_column(c).null_count() for c in elements.columns
-                )
+                column = frame.get_column(name)
+                held = _index_arrays(column if values[name] == height else column.drop_nulls())
+                if held is None:
+                    return False
+                indexes, numbers = held
                 quotes += 4 * indexes + 2 * numbers
                 letters["u"] += numbers  # the key "value"
                 letters["l"] += numbers
         octets = pl.Series(pa.Array.from_buffers(pa.uint8(), len(raw), [None, pa.py_buffer(raw)]))
         counts = (octets.eq(octet).sum() for octet in (_QUOTE, _U, _L))
-        return tuple(counts) == (quotes, letters["u"], letters["l"])
+        if tuple(counts) != (quotes, letters["u"], letters["l"]):
+            return False
+        return all(":" in stamp for stamp in frame.get_column("time").to_list())  # none was a number
+
+
+def _index_arrays(arrays: pl.Series) -> tuple[int, int] | None:
+    """Return how many indexes and values *arrays* hold; None unless they surely are what `walk` takes for arrays."""
+    elements = arrays.explode(empty_as_null=False).struct.unnest()
+    indexes: list[str | None] = elements.get_column("index").to_list()
+    for index in dict.fromkeys(indexes):
+        if index is None or index.startswith(_NUMBERS_BEGIN):
+            return None
+    if _has_twice(indexes, arrays.list.len().to_list()):
+        return None
+    return len(indexes), elements.height - elements.get_column("value").null_count()
+
+
+def _has_twice(indexes: list[str | None], lengths: Sequence[int]) -> bool:
+    """Tell whether one of the arrays that *indexes* come from, of *lengths* elements each, has an index twice."""
+    distinct = len(set(indexes))
+    rounds = len(indexes) // max(distinct, 1) + 1
+    if max(lengths, default=0) <= distinct and indexes == (indexes[:distinct] * rounds)[: len(indexes)]:
+        return False  # they go round in a circle, as nearly always, and no array is longer than one round
+    rest = iter(indexes)
+    return any(len(set(islice(rest, length))) < length for length in lengths)
 
 
 @dataclass(slots=True)
@@ -115,7 +143,7 @@ def walk(raw: bytes) -> Walked:
     walked = Walked()
     for row in rows:
         if not isinstance(row, dict) or not isinstance(row.get("time"), str):
-            raise ValueError("a row of `set` is not an object with a `time` in words")
+            raise ValueError("a row of `set` is not an object with a `time` in words")  # noqa: TRY004 - a bad body
         values: dict[tuple[str, Shape], Any] = {}
         other = {}
         for name, value in row.items():
@@ -129,8 +157,15 @@ def walk(raw: bytes) -> Walked:
                 walked.found.setdefault((name, shape))
         walked.times.append(row["time"])
         walked.values.append(values)
-        walked.other.append(orjson.dumps(other, option=orjson.OPT_SORT_KEYS).decode() if other else None)
+        walked.other.append(_words(other) if other else None)
     return walked
+
+
+def _words(other: dict[str, Any]) -> str:
+    try:
+        return orjson.dumps(other, option=orjson.OPT_SORT_KEYS).decode()
+    except orjson.JSONEncodeError as error:  # a TypeError, for what is nested deeper than orjson writes
+        raise ValueError(f"a row of `set` cannot be kept: {error}") from error
 
 
 def _take(value: object) -> tuple[Shape, object] | None:

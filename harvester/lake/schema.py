@@ -43,9 +43,7 @@ PLANT_ID = Column("plant_id", pl.String(), "", "SMA's id of the plant.")
 DEVICE_ID = Column("device_id", pl.String(), "", "SMA's id of the device; unique among devices only.")
 TIME = Column("time", INSTANT, "UTC", "Start of the interval; of a point sample its own instant.")
 LOCAL_TIME = Column("local_time", WALL_CLOCK, "plant-local", "The plant's wall clock at that start.")
-INTERVAL_MINUTES = Column(
-    "interval_minutes", pl.Int16(), "min", "Length of the interval; null for a point sample."
-)
+INTERVAL_MINUTES = Column("interval_minutes", pl.Int16(), "min", "Length of the interval; null for a point sample.")
 INDEX = Column("index", pl.String(), "", "String, tracker or battery stack, as SMA letters it.")
 OTHER = Column("other", pl.String(), "", "JSON of what is neither a number nor an index array; usually null.")
 HARVESTED_AT = Column("harvested_at", INSTANT, "UTC", "When this row's values last changed in the lake.")

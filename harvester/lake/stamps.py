@@ -19,6 +19,8 @@ from harvester.lake.schema import WALL_CLOCK
 _PLAIN = "%Y-%m-%dT%H:%M:%S"
 _WITH_FRACTION = r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?$"
 _LEAST_ROWS_ON_A_GRID = 3
+_EARLIEST, _LATEST = datetime(1970, 1, 1), datetime(2200, 1, 1)  # noqa: DTZ001 - local time has no zone
+"""No plant measures outside; a server's default stamp, of the year 1 or 9999, lies there."""
 
 
 def parse(words: pl.Series) -> pl.Series:
@@ -29,12 +31,7 @@ def parse(words: pl.Series) -> pl.Series:
         pass
     parts = words.to_frame("time").select(
         pl.col("time").str.extract(_WITH_FRACTION, 1).str.to_datetime(_PLAIN, time_unit="us", strict=False),
-        pl.col("time")
-        .str.extract(_WITH_FRACTION, 2)
-        .fill_null("0")
-        .str.pad_end(6, "0")
-        .str.head(6)
-        .alias("part"),
+        pl.col("time").str.extract(_WITH_FRACTION, 2).fill_null("0").str.pad_end(6, "0").str.head(6).alias("part"),
     )
     if parts.get_column("time").null_count():
         odd = words.filter(parts.get_column("time").is_null()).first()
@@ -67,12 +64,22 @@ def place(frame: pl.DataFrame, minutes: int | None, timezone: str) -> tuple[pl.D
     first, last = frame.get_column("time").min(), frame.get_column("time").max()
     if not isinstance(first, datetime) or not isinstance(last, datetime):
         return frame.with_columns(local_time=pl.col("time"), _repeats=pl.lit(value=False)), ""
+    if first < _EARLIEST or last > _LATEST:
+        return _place_possible(frame, minutes, timezone)
     length = timedelta(minutes=minutes or 0)
     if near := clock.changes(timezone, first, last):
         return _place_row_by_row(frame, length, timezone, near)
     start = pl.col("time") - length
     offset = clock.offset_at(first, clock.zone(timezone))
     return frame.with_columns(time=start - offset, local_time=start, _repeats=pl.lit(value=False)), ""
+
+
+def _place_possible(frame: pl.DataFrame, minutes: int | None, timezone: str) -> tuple[pl.DataFrame, str]:
+    possible = pl.col("time").is_between(_EARLIEST, _LATEST)
+    odd = frame.filter(~possible).get_column("time")
+    placed, lost = place(frame.filter(possible), minutes, timezone)
+    said = f"{odd.len()} stamps of no year that a plant has seen, the first {odd.dt.to_string()[0]}"
+    return placed, f"{said}; {lost}" if lost else said
 
 
 def _place_row_by_row(

@@ -92,13 +92,11 @@ class Aggregates:
         return _sum(source, (row for row in rows if days.starts[row.slot] <= last))
 
     def _final(self, source: Source, day: date) -> Sums:
-        sums = _sum(source, self._readings.flawless(source, day, energy=True))
         rng = dice(self._seed, "drift", source.key, day)
         if source.set != "EnergyBalance":
-            return {
-                key: max(0, mwh + round(rng.uniform(-9_000, 14_000))) if mwh else 0
-                for key, mwh in sums.items()
-            }
+            sums = _sum(source, self._readings.flawless(source, day, energy=True))
+            return {key: max(0, mwh + round(rng.uniform(-9_000, 14_000))) if mwh else 0 for key, mwh in sums.items()}
+        sums = {(name, ""): mwh for name, mwh in self._readings.balance(source.plant, day).items()}
         for flow, moved in DRIFT.items():
             size = round(rng.uniform(-7_000, 7_000))
             if not sums.get((flow, "")) or sums[flow, ""] + size < 0:

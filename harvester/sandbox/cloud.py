@@ -46,9 +46,7 @@ class Cloud:
         self._elapsed = Elapsed(now)
         self._bucket = Bucket(settings.requests, settings.window_seconds, settings.window_mode)
         self._simulation = Simulation(settings.seed, settings.cached_days)
-        self._bodies: Recent[Hashable, Body] = Recent(
-            settings.cached_bytes, lambda body: len(body.plain) + 1000
-        )
+        self._bodies: Recent[Hashable, Body] = Recent(settings.cached_bytes, lambda body: len(body.plain) + 1000)
         self.world = World(settings)
         self.tokens = Tokens(settings, self._elapsed)
         self.consents = Consents(

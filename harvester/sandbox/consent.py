@@ -119,9 +119,7 @@ class Consents:
             return value
         if not isinstance(value, dict):
             # captured: a bare string is refused, and the refusal names the type
-            return refusal(
-                400, "The JSON value could not be converted to AuthorizationFlowStatusChangeRequest"
-            )
+            return refusal(400, "The JSON value could not be converted to AuthorizationFlowStatusChangeRequest")
         word = next((text for name, text in value.items() if name.casefold() == "state"), None)
         state = DECISIONS.get(word.casefold()) if isinstance(word, str) else None
         return state or refusal(400, "state is not valid")

@@ -25,9 +25,7 @@ class Counts:
     @property
     def monitoring(self) -> int:
         """Return how many requests went to the monitoring API, whatever became of them."""
-        return self.requests.total() - sum(
-            self.requests[kind] for kind in ("token", "logout", "consent", "sandbox")
-        )
+        return self.requests.total() - sum(self.requests[kind] for kind in ("token", "logout", "consent", "sandbox"))
 
     def note(self, kind: str, status: int) -> None:
         """Count one answered request."""

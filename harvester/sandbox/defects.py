@@ -15,9 +15,7 @@ class Defects:
         self._faults = faults
         self._seed = seed
 
-    def applied(
-        self, rows: list[Row], series: tuple[str, str], *, plant_level: bool, scale: int
-    ) -> list[Row]:
+    def applied(self, rows: list[Row], series: tuple[str, str], *, plant_level: bool, scale: int) -> list[Row]:
         """Return the rows of a series (its key) and day (ISO); `scale` turns Wh into the view's unit."""
         faults = self._faults
         rows = self._kept(rows, series, faults.missing_plant_rows if plant_level else faults.missing_rows)

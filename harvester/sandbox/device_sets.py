@@ -78,9 +78,7 @@ def power_dc(scene: Scene) -> list[Row]:
             voltage[letter] = cut(430 + 90 * (power[letter] / full) ** 0.15 + 8 * rng.random())
             current[letter] = int(power[letter] / voltage[letter] * 1000 + 0.5) / 1000
         arrays = {"dcPowerInput": power, "dcVoltageInput": voltage, "dcCurrentInput": current}
-        rows.append(
-            Row(slot, {"isolationResistance": float(2_900_000 + int(200_000 * rng.random()))}, arrays)
-        )
+        rows.append(Row(slot, {"isolationResistance": float(2_900_000 + int(200_000 * rng.random()))}, arrays))
     return rows
 
 

@@ -66,9 +66,7 @@ def endpoint(segments: list[str]) -> Endpoint | None:
         kind=kind,
         level="device" if words[0] == "devices" else "plant",
         id=padded[ID],
-        part=words[-1]
-        if kind in {"plant", "device", "devices"} and not shape.endswith(("*", "devices"))
-        else "",
+        part=words[-1] if kind in {"plant", "device", "devices"} and not shape.endswith(("*", "devices")) else "",
         set=padded[SET],
         period=padded[PERIOD].casefold(),
     )

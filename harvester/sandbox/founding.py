@@ -59,15 +59,13 @@ def found_plant(settings: Settings, number: int, *, owner: str, start: date | No
     country, latitude, longitude = place(zone)
     rng = dice(settings.seed, "founding", key)
     products = mix(settings.devices, number)
-    inverters = [product.watts for product in products if product.kind == "inverter"]
     batteries = [product for product in products if product.kind == "battery"]
-    ac_watts = float(sum(inverters))
+    ac_watts = float(sum(product.watts for product in products if product.kind == "inverter"))
     trade = ac_watts > TRADE_WATTS
-    plant_id = plant_identity(settings.seed, number, classic=classic)
     latitude, longitude = latitude + rng.uniform(-0.4, 0.4), longitude + rng.uniform(-0.4, 0.4)
     plant = Plant(
         key=key,
-        plant_id=plant_id,
+        plant_id=plant_identity(settings.seed, number, classic=classic),
         name=f"{ROOFS[number % len(ROOFS)]} {number + 1}",
         timezone=zone,
         owner=owner.casefold(),
@@ -139,9 +137,7 @@ def plant_delay(settings: Settings, key: str, *, classic: bool) -> int:
 
 
 def _devices(settings: Settings, plant: Plant, products: tuple[Product, ...]) -> tuple[Device, ...]:
-    return tuple(
-        build_device(settings, plant, product, position) for position, product in enumerate(products)
-    )
+    return tuple(build_device(settings, plant, product, position) for position, product in enumerate(products))
 
 
 def _with_oddities(settings: Settings, plant: Plant, before: Plant | None) -> Plant:

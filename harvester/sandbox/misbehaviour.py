@@ -31,8 +31,7 @@ class Misbehaviour:
         self._after = [name for name in AFTER if getattr(faults, name)]
         self._envelope = [name for name in ENVELOPE if getattr(faults, name)]
         self._failing = {
-            key.casefold(): int(status)
-            for key, _, status in (entry.rpartition(":") for entry in faults.failing)
+            key.casefold(): int(status) for key, _, status in (entry.rpartition(":") for entry in faults.failing)
         }
         self._attempts: Counter[str] = Counter()
         self._only = tuple(text.casefold() for text in faults.only)

@@ -57,9 +57,7 @@ class Monitoring:
 
     def _plants(self, query: dict[str, str]) -> Answer:
         """List what the accepted owners released; nobody accepted: an empty list (documented)."""
-        flags = {
-            name: read_flag(query, f"With{name.title()}") for name in ("status", "installation", "location")
-        }
+        flags = {name: read_flag(query, f"With{name.title()}") for name in ("status", "installation", "location")}
         wanted = query.get("filter", "").casefold()
         rows = [
             master_data.listed(plant, **flags)
@@ -122,9 +120,7 @@ class Monitoring:
             for device in plant.devices
             if every or device.deactivated is None
         ]
-        return json_answer(
-            {"devices": rows} if lean else {"plant": master_data.plant_head(plant), "devices": rows}
-        )
+        return json_answer({"devices": rows} if lean else {"plant": master_data.plant_head(plant), "devices": rows})
 
     def _logs(self, plant: Plant, device: Device | None, query: dict[str, str]) -> Answer:
         span = logs.Span(

@@ -93,9 +93,7 @@ def _weather(seed: int, plant: Plant, day: date) -> Weather:
     if not days.starts:
         return Weather(grid=days, light=[], pv=[], other=[], load=[], cars={})
     sky = clouds(seed, plant.timezone, days, plant.key, plant.latitude)
-    plane = Plane(
-        latitude=plant.latitude, longitude=plant.longitude, azimuth=plant.azimuth, slope=plant.slope
-    )
+    plane = Plane(latitude=plant.latitude, longitude=plant.longitude, azimuth=plant.azimuth, slope=plant.slope)
     light = insolation(days, sky, plane)
     energy = plant.minutes * 1000 / 60
     yield_per_light = plant.peak_watts / 1000 * LOSSES * energy

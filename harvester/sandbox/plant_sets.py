@@ -1,57 +1,62 @@
 """Sets about energy as such: the balance of a plant, PV, the grid connection, consumption, set points."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from harvester.sandbox.plant_day import PlantDay
+from harvester.sandbox.plants import Plant
 from harvester.sandbox.scene import Row, Scene
 
 SET_DAYS = 0.4
 """Share of days on which the grid operator sets points."""
 
 
-def energy_balance(scene: Scene) -> list[Row]:
-    """Write EnergyBalance; without a battery selfConsumption equals selfSupply (SMA's OpenAPI example).
+def balance_flows(plant: Plant, flows: Sequence[int]) -> dict[str, int]:
+    """Return the energy channels of EnergyBalance in mWh, from the day's flows in the order of `balanced`.
 
-    Assumption for plants with one, not documented: what is charged is consumed (selfConsumption), what is
-    discharged is supplied (selfSupply), so both equal directConsumption plus the battery's part.
+    Without a battery selfConsumption equals selfSupply (SMA's OpenAPI example). Assumption for plants with one,
+    not documented: what is charged is consumed (selfConsumption), what is discharged is supplied (selfSupply), so
+    both equal directConsumption plus the battery's part.
     """
-    day, scale, battery = scene.day, scene.scale, scene.plant.battery_wh > 0
-    other_source = scene.plant.other_source
+    pv, other, charging, discharging, feed_in, from_grid = flows
+    own = pv + other - feed_in
+    supply = own - charging + discharging
+    channels = {
+        "pvGeneration": pv,
+        "directConsumption": own - charging,
+        "totalConsumption": supply + from_grid,
+        "gridFeedIn": feed_in,
+        "gridConsumption": from_grid,
+        "totalGeneration": pv + other,
+        "selfConsumption": own,
+        "selfSupply": supply,
+    }
+    if plant.battery_wh:
+        channels["batteryCharging"] = charging
+        channels["batteryDischarging"] = discharging
+    if plant.other_source:
+        channels[plant.other_source] = other
+    return channels
+
+
+def balanced(day: PlantDay) -> tuple[list[int], ...]:
+    """Return what EnergyBalance is made of: each flow's mWh per interval."""
+    return day.weather.pv, day.weather.other, day.charging, day.discharging, day.feed_in, day.from_grid
+
+
+def energy_balance(scene: Scene) -> list[Row]:
+    """Write EnergyBalance; rates are left out where there is nothing to divide by."""
+    plant, scale = scene.plant, scene.scale
+    stored = scene.day.stored if not scene.energy else []
     rows = []
-    flows = zip(
-        day.weather.pv,
-        day.weather.other,
-        day.charging,
-        day.discharging,
-        day.feed_in,
-        day.from_grid,
-        strict=True,
-    )
-    for slot, (pv, other, charging, discharging, feed_in, from_grid) in enumerate(flows):
-        generation = pv + other
-        own = generation - feed_in
-        supply = own - charging + discharging
-        used = supply + from_grid
-        values = {
-            "pvGeneration": pv * scale / 1000,
-            "directConsumption": (own - charging) * scale / 1000,
-            "totalConsumption": used * scale / 1000,
-            "gridFeedIn": feed_in * scale / 1000,
-            "gridConsumption": from_grid * scale / 1000,
-            "totalGeneration": generation * scale / 1000,
-            "selfConsumption": own * scale / 1000,
-            "selfSupply": supply * scale / 1000,
-        }
-        if battery:
-            values["batteryCharging"] = charging * scale / 1000
-            values["batteryDischarging"] = discharging * scale / 1000
-            if not scene.energy:
-                values["batteryStateOfCharge"] = int(day.stored[slot] * 1000 + 0.5) / 1000
-        if other_source:
-            values[other_source] = other * scale / 1000
-        if used:
-            values["autarkyRate"] = int(supply / used * 1000 + 0.5) / 1000
-        if generation:
-            values["selfConsumptionRate"] = int(own / generation * 1000 + 0.5) / 1000
+    for slot, flows in enumerate(zip(*balanced(scene.day), strict=True)):
+        channels = balance_flows(plant, flows)
+        values = {name: mwh * scale / 1000 for name, mwh in channels.items()}
+        if stored:
+            values["batteryStateOfCharge"] = int(stored[slot] * 1000 + 0.5) / 1000
+        if used := channels["totalConsumption"]:
+            values["autarkyRate"] = int(channels["selfSupply"] / used * 1000 + 0.5) / 1000
+        if made := channels["totalGeneration"]:
+            values["selfConsumptionRate"] = int(channels["selfConsumption"] / made * 1000 + 0.5) / 1000
         rows.append(Row(slot, values, {}))
     return rows
 

@@ -37,9 +37,7 @@ class Device:
 
     def serves(self, day: date) -> bool:
         """Say whether it is in service on that plant-local day."""
-        return (self.since is None or day >= self.since) and (
-            self.deactivated is None or day < self.deactivated
-        )
+        return (self.since is None or day >= self.since) and (self.deactivated is None or day < self.deactivated)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +92,7 @@ class Plant:
 
     def chargers(self, day: date) -> tuple[Device, ...]:
         """Return the charging stations in service on that plant-local day."""
-        return tuple(
-            device for device in self.devices if device.product.kind == "charger" and device.serves(day)
-        )
+        return tuple(device for device in self.devices if device.product.kind == "charger" and device.serves(day))
 
 
 def sets_of(device: Device | None) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from harvester.sandbox.defects import Defects
 from harvester.sandbox.faults import Faults
 from harvester.sandbox.lru import Recent
 from harvester.sandbox.plant_day import Simulation
+from harvester.sandbox.plant_sets import balance_flows, balanced
 from harvester.sandbox.plants import Device, Plant
 from harvester.sandbox.scene import Row, Scene
 from harvester.sandbox.sets import SETS
@@ -81,6 +82,11 @@ class Readings:
             night_rows=self._faults.night_rows,
         )
         return SETS[source.set].write(scene)
+
+    def balance(self, plant: Plant, day: date) -> dict[str, int]:
+        """Return the energy channels of a whole day's EnergyBalance, mWh."""
+        flows = balanced(self._simulation.day(plant, day))
+        return balance_flows(plant, [sum(flow) for flow in flows])
 
     def settled_at(self, source: Source, day: date) -> int:
         """Return from when on a day cannot change any more, seconds since 1970 UTC."""

@@ -42,9 +42,7 @@ SETS = {
     "EnergyAndPowerPv": MeasurementSet(write=plant_sets.photovoltaics, two_views=True, summed=True),
     "EnergyAndPowerInOut": MeasurementSet(write=plant_sets.in_out, two_views=True, summed=True),
     "EnergyAndPowerConsumption": MeasurementSet(write=plant_sets.consumption, two_views=True, summed=True),
-    "EnergyAndPowerBattery": MeasurementSet(
-        write=device_sets.battery, two_views=True, summed=True, states=BATTERY
-    ),
+    "EnergyAndPowerBattery": MeasurementSet(write=device_sets.battery, two_views=True, summed=True, states=BATTERY),
     "EnergyMix": MeasurementSet(write=plant_sets.energy_mix, two_views=True, summed=True, states=MIX),
     "EnergyDc": MeasurementSet(write=device_sets.energy_dc, two_views=True, summed=True),
     "PowerAc": MeasurementSet(write=device_sets.power_ac, two_views=False, summed=False),

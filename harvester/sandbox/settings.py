@@ -98,8 +98,6 @@ class Settings:
         if not self.owners or not self.zones:
             raise ValueError("owners and zones: at least one of each")
         if self.window_seconds <= 0 or (self.requests is not None and self.requests < 1):
-            raise ValueError(
-                f"requests={self.requests} per {self.window_seconds} seconds: both must be positive"
-            )
+            raise ValueError(f"requests={self.requests} per {self.window_seconds} seconds: both must be positive")
         for name in self.zones:
             zone(name)

@@ -60,9 +60,7 @@ def _plant(settings: Settings, number: int, plant_id: int) -> Plant:
         battery_wh=10_000,
         battery_watts=SBS60.watts,
     )
-    devices = (
-        _device(settings, plant, name, product, position) for position, (name, product) in enumerate(DEVICES)
-    )
+    devices = (_device(settings, plant, name, product, position) for position, (name, product) in enumerate(DEVICES))
     return replace(plant, devices=tuple(devices))
 
 

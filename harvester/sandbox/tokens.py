@@ -145,9 +145,7 @@ class Tokens:
     def _sign(self, algorithm: str, client: str, session: str) -> str:
         """Return a text in the shape of a JWT; only this cloud can tell whether it is one of its own."""
         header = orjson.dumps({"alg": algorithm, "typ": "JWT", "kid": "sandbox"})
-        claims = orjson.dumps(
-            {"jti": secrets.token_hex(16), "sub": client, "azp": client, "session_state": session}
-        )
+        claims = orjson.dumps({"jti": secrets.token_hex(16), "sub": client, "azp": client, "session_state": session})
         signed = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in (header, claims))
         mark = hmac.new(self._key, signed, hashlib.sha256).digest()
         return (signed + b"." + base64.urlsafe_b64encode(mark).rstrip(b"=")).decode()

@@ -86,9 +86,7 @@ class Truth:
             for row in sheet.at(at.timestamp() if at else None)
         ]
 
-    def month(
-        self, series: TruthSeries, year: int, month: int, *, at: datetime | None = None
-    ) -> list[Period]:
+    def month(self, series: TruthSeries, year: int, month: int, *, at: datetime | None = None) -> list[Period]:
         """Return the rows of a Month answer, Wh per day."""
         return self._aggregates.month(self._source(series), year, month, at=at.timestamp() if at else FAR)
 

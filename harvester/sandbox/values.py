@@ -63,11 +63,7 @@ class Values:
         if question.period in PERIOD_RESOLUTIONS:
             with uncollected():
                 return self._aggregated(question, at, drop)
-        days = (
-            self._recent_days(source, at)
-            if question.period == "recent"
-            else question.days(self._settings.week)
-        )
+        days = self._recent_days(source, at) if question.period == "recent" else question.days(self._settings.week)
         key = self._key(question, days, at, drop, digits)
         found = self._bodies.get(key)
         if found is not None:
@@ -76,9 +72,7 @@ class Values:
             rows = self._visible(question, days, at)
             return self._bodies.put(key, self._intraday(question, rows, drop, digits))
 
-    def _key(
-        self, question: Question, days: list[date], at: float, drop: tuple[str, ...], digits: int
-    ) -> Hashable:
+    def _key(self, question: Question, days: list[date], at: float, drop: tuple[str, ...], digits: int) -> Hashable:
         """Return what the body depends on; of a day that still grows, how many rows it has."""
         source = question.source
         settled = all(at >= self._readings.settled_at(source, day) for day in days)
@@ -106,11 +100,7 @@ class Values:
         if question.period == "recent":
             found = _newest(found)
         fraction = "." + "0" * digits if digits else ""
-        rows = [
-            as_json(sheet.grid.stamps[row.slot] + fraction, row)
-            for sheet, visible in found
-            for row in visible
-        ]
+        rows = [as_json(sheet.grid.stamps[row.slot] + fraction, row) for sheet, visible in found for row in visible]
         envelope = self._envelope(source, RESOLUTIONS[source.plant.minutes], rows, drop)
         if question.total:
             energy = question.energy and SETS[source.set].two_views
@@ -127,8 +117,7 @@ class Values:
         else:
             periods = self._aggregates.month(source, day.year, day.month, at=at)
         rows = [
-            as_json(f"{period.start.isoformat()}T00:00:00", Row(0, period.scalars, period.arrays))
-            for period in periods
+            as_json(f"{period.start.isoformat()}T00:00:00", Row(0, period.scalars, period.arrays)) for period in periods
         ]
         envelope = self._envelope(source, PERIOD_RESOLUTIONS[question.period], rows, drop)
         if question.total:

@@ -66,9 +66,7 @@ class Grid:
 def grid(zone_name: str, day: date, minutes: int) -> Grid:
     """Return the grid of a plant-local day: 288 intervals of 5 min, 276 and 300 on Berlin's clock changes."""
     there = zone(zone_name)
-    starts = tuple(
-        range(midnight(zone_name, day), midnight(zone_name, day + timedelta(days=1)), minutes * 60)
-    )
+    starts = tuple(range(midnight(zone_name, day), midnight(zone_name, day + timedelta(days=1)), minutes * 60))
     ends = [datetime.fromtimestamp(start + minutes * 60, there) for start in starts]
     middles = [datetime.fromtimestamp(start + minutes * 30, there) for start in starts]
     return Grid(

@@ -50,7 +50,7 @@ class Client:
     errors at once, CredentialsRefused where no token is to be had.
     """
 
-    def __init__(  # noqa: PLR0913  # three values and three seams
+    def __init__(  # three values and three seams
         self,
         hosts: Hosts,
         credentials: Credentials,

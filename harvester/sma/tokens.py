@@ -72,24 +72,18 @@ _ADVICE = (
 _USUAL_ADVICE = "check client_id and client_secret"
 
 
-def token_request(
-    auth_url: str, credentials: Credentials, refresh: str | None = None
-) -> Request[Grant | Denial]:
+def token_request(auth_url: str, credentials: Credentials, refresh: str | None = None) -> Request[Grant | Denial]:
     """Ask for a token: with *refresh*, a refresh token, or with the credentials alone."""
     grant = {"grant_type": "client_credentials"}
     if refresh is not None:
         grant = {"grant_type": "refresh_token", "refresh_token": refresh}
-    return _form(
-        auth_url, "token", credentials=credentials, fields=grant, read=_read_token, accepts={200} | _DENIALS
-    )
+    return _form(auth_url, "token", credentials=credentials, fields=grant, read=_read_token, accepts={200} | _DENIALS)
 
 
 def logout_request(auth_url: str, credentials: Credentials, refresh: str) -> Request[None]:
     """End the session that *refresh* belongs to."""
     fields = {"refresh_token": refresh}
-    return _form(
-        auth_url, "logout", credentials=credentials, fields=fields, read=_read_nothing, accepts={200, 204}
-    )
+    return _form(auth_url, "logout", credentials=credentials, fields=fields, read=_read_nothing, accepts={200, 204})
 
 
 def explain(denial: Denial) -> str:
@@ -208,16 +202,14 @@ def _read_token(response: Response) -> Grant | Denial:
     token = decode(response, _TokenBody)
     if not token.access_token.isascii() or not token.access_token.isprintable() or not token.access_token:
         raise BadBody(f"{response.label}: the token is not one", status=response.status)
-    return Grant(
-        value=token.access_token, lifetime=max(token.expires_in, 0.0), refresh=token.refresh_token or None
-    )
+    return Grant(value=token.access_token, lifetime=max(token.expires_in, 0.0), refresh=token.refresh_token or None)
 
 
 def _read_nothing(response: Response) -> None:
     del response
 
 
-def _form(  # noqa: PLR0913  # all of it belongs to one request
+def _form(  # all of it belongs to one request
     auth_url: str,
     action: str,
     *,

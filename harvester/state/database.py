@@ -24,19 +24,18 @@ def connect(file: Path, *, create: bool = True) -> Engine:
     With ``create=False`` a missing file is an error instead of an empty ledger.
     """
     if not create and not file.exists():
-        raise LedgerError(
-            f"{file}: there is no ledger yet. `harvester run` or `harvester backfill` makes it."
-        )
+        raise LedgerError(f"{file}: there is no ledger yet. `harvester run` or `harvester backfill` makes it.")
     _make_folder(file)
-    engine = sa.create_engine(
-        URL.create("sqlite", database=str(file)), connect_args={"timeout": _BUSY_SECONDS}
-    )
+    engine = sa.create_engine(URL.create("sqlite", database=str(file)), connect_args={"timeout": _BUSY_SECONDS})
     sa.event.listen(engine, "connect", _prepare_sqlite)
     try:
         _migrate(engine)
     except sa.exc.DBAPIError as error:
         engine.dispose()
         raise refusal(file, error) from error
+    except LedgerError:
+        engine.dispose()
+        raise
     return engine
 
 
@@ -72,7 +71,8 @@ def _prepare_sqlite(connection: object, _record: object) -> None:
 
 def _migrate(engine: Engine) -> None:
     config = Config()
-    config.set_main_option("script_location", str(resources.files("harvester.state").joinpath("migrations")))
+    scripts = str(resources.files("harvester.state").joinpath("migrations"))
+    config.set_main_option("script_location", scripts.replace("%", "%%"))
     script = ScriptDirectory.from_config(config)
     with engine.connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
@@ -87,5 +87,7 @@ def _migrate(engine: Engine) -> None:
             "Install that version; nothing was touched."
         ) from error
     with engine.begin() as connection:
+        # begun by hand: left to itself, sqlite3 commits each CREATE TABLE, and a kill leaves half a ledger
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

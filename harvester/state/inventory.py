@@ -11,7 +11,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection, Engine, RowMapping
 
 from harvester.model import Device, Plant, Series
-from harvester.state.tables import ALIAS, DEVICE, PLANT, SERIES, from_seconds, to_seconds
+from harvester.state.tables import ALIAS, DEVICE, PLANT, SERIES, from_seconds, portions, to_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,12 @@ class KnownSeries:
     series_id: int
     part: int
     series: Series
+    minutes: int | None = None
+    """Length of its intervals, None while no row has come."""
+    newest: datetime | None = None
+    """End of its newest row's interval."""
+    lag: int | None = None
+    """Seconds from the end of an interval until SMA serves its row, as learned by asking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +84,7 @@ class Inventory:
                 ordinal += 1
                 seen = {"first_seen": seconds, "last_seen": seconds}
                 place = {"ordinal": ordinal, "part": ordinal // self._plants_per_file}
-                db.execute(
-                    sa.insert(PLANT).values(plant_id=plant.plant_id, **_plant_facts(plant), **place, **seen)
-                )
+                db.execute(sa.insert(PLANT).values(plant_id=plant.plant_id, **_plant_facts(plant), **place, **seen))
                 known.add(plant.plant_id)
 
     def explored(
@@ -102,12 +106,10 @@ class Inventory:
                 _see_device(db, device, to_seconds(now))
             offered = {(owner or "", name) for owner, names in sets.items() for name in names or ()}
             unknown = {owner or "" for owner, names in sets.items() if names is None}
-            self._offer(
-                db, plant.plant_id, int(part or 0), offered=offered, unknown=unknown, now=to_seconds(now)
-            )
+            self._offer(db, plant.plant_id, int(part or 0), offered=offered, unknown=unknown, now=to_seconds(now))
 
     @staticmethod
-    def _offer(  # noqa: PLR0913 - one statement's worth of facts
+    def _offer(
         db: Connection,
         plant_id: str,
         part: int,
@@ -130,9 +132,7 @@ class Inventory:
         for key, row in known.items():
             if (key in offered) == (row["gone_at"] is not None):
                 gone_at = None if key in offered else now
-                db.execute(
-                    sa.update(SERIES).where(SERIES.c.series_id == row["series_id"]).values(gone_at=gone_at)
-                )
+                db.execute(sa.update(SERIES).where(SERIES.c.series_id == row["series_id"]).values(gone_at=gone_at))
 
     def add_alias(self, level: str, old_id: str, new_id: str, now: datetime) -> None:
         """Record that SMA redirected *old_id* to *new_id*; the first time counts."""
@@ -143,9 +143,7 @@ class Inventory:
     def plants(self) -> list[KnownPlant]:
         """Return every plant ever seen, in the order of their parts."""
         with self._engine.connect() as db:
-            return [
-                _known_plant(row) for row in db.execute(sa.select(PLANT).order_by(PLANT.c.ordinal)).mappings()
-            ]
+            return [_known_plant(row) for row in db.execute(sa.select(PLANT).order_by(PLANT.c.ordinal)).mappings()]
 
     def devices(self, part: int | None = None) -> list[KnownDevice]:
         """Return every device ever listed (of the plants of one *part*), by id."""
@@ -166,17 +164,25 @@ class Inventory:
         query = sa.select(SERIES).where(SERIES.c.part == part, SERIES.c.gone_at.is_(None))
         with self._engine.connect() as db:
             rows = db.execute(query.order_by(SERIES.c.plant_id, SERIES.c.device_id, SERIES.c.set)).mappings()
-            return [KnownSeries(row["series_id"], row["part"], _series(row)) for row in rows]
+            return [_known_series(row) for row in rows]
 
     def series_named(self, series_ids: Iterable[int]) -> dict[int, Series]:
         """Return the series of the given ids."""
+        found: dict[int, Series] = {}
         with self._engine.connect() as db:
-            rows = db.execute(sa.select(SERIES).where(SERIES.c.series_id.in_(list(series_ids)))).mappings()
-            return {row["series_id"]: _series(row) for row in rows}
+            for some in portions(series_ids):
+                rows = db.execute(sa.select(SERIES).where(SERIES.c.series_id.in_(some))).mappings()
+                found.update({row["series_id"]: _series(row) for row in rows})
+        return found
 
 
 def _series(row: RowMapping) -> Series:
     return Series(plant_id=row["plant_id"], device_id=row["device_id"] or None, set=row["set"])
+
+
+def _known_series(row: RowMapping) -> KnownSeries:
+    learned = (row["minutes"], _instant(row["newest"]), row["lag"])
+    return KnownSeries(row["series_id"], row["part"], _series(row), *learned)
 
 
 def _plant_facts(plant: Plant) -> dict[str, object]:

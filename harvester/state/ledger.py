@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -12,10 +12,17 @@ from sqlalchemy.engine import Connection, Engine
 
 from harvester.state import packed
 from harvester.state.settlement import next_try
-from harvester.state.tables import META, MONTH, OPEN_DAY, from_number, from_seconds, to_number, to_seconds
-
-_VARIABLES = 10_000
-"""Values bound in one statement; SQLite takes 32,766."""
+from harvester.state.tables import (
+    META,
+    MONTH,
+    OPEN_DAY,
+    SERIES,
+    from_number,
+    from_seconds,
+    portions,
+    to_number,
+    to_seconds,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,19 @@ class Failure:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """What answers told of a series as a whole."""
+
+    series_id: int
+    minutes: int | None
+    """Length of its intervals."""
+    newest: datetime
+    """End of its newest row's interval."""
+    lag: int | None
+    """Seconds from the end of an interval until its row is served; None where nothing new was learned."""
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """How much the ledger knows, over all series."""
@@ -88,7 +108,7 @@ class Ledger:
         known = {series_id: Days() for series_id in series_ids}
         low, high = packed.month_of(first), packed.month_of(last)
         with self._engine.connect() as db:
-            for some in _portions(series_ids):
+            for some in portions(series_ids):
                 months = sa.select(MONTH).where(MONTH.c.series_id.in_(some), MONTH.c.month.between(low, high))
                 for series_id, month, days in db.execute(months):
                     settled = packed.unpack(month, days)
@@ -104,13 +124,14 @@ class Ledger:
         with self._engine.connect() as db:
             return [(row.series_id, from_number(row.day), _open_day(row)) for row in db.execute(query)]
 
-    def commit(self, reads: Sequence[Read], failures: Sequence[Failure] = ()) -> None:
-        """Record, in one transaction, what answers covered and what failed."""
+    def commit(self, reads: Sequence[Read], failures: Sequence[Failure] = (), learned: Sequence[Learned] = ()) -> None:
+        """Record, in one transaction, what answers covered, what failed, and what they told of the series."""
         settled = [read for read in reads if read.next_at is None]
         with self._engine.begin() as db:
             _settle(db, settled)
             _keep_open(db, [read for read in reads if read.next_at is not None])
             _fail(db, failures)
+            _learn(db, learned)
 
     def summary(self) -> Summary:
         """Count series and days over the whole ledger."""
@@ -143,10 +164,13 @@ def _settle(db: Connection, reads: Sequence[Read]) -> None:
     if not reads:
         return
     grouped: dict[tuple[int, int], dict[date, int]] = {}
+    seen = _rows_while_open(db, reads)
     for read in reads:
-        grouped.setdefault((read.series_id, packed.month_of(read.day)), {})[read.day] = read.rows
+        days = grouped.setdefault((read.series_id, packed.month_of(read.day)), {})
+        before = seen.get((read.series_id, to_number(read.day)), 0)
+        days[read.day] = max(read.rows, before, days.get(read.day, 0))
     known: Mapping[tuple[int, int], bytes] = {}
-    for some in _portions(sorted({series_id for series_id, _ in grouped})):
+    for some in portions(sorted({series_id for series_id, _ in grouped})):
         months = sorted({month for _, month in grouped})
         query = sa.select(MONTH).where(MONTH.c.series_id.in_(some), MONTH.c.month.in_(months))
         known = {**known, **{(series_id, month): days for series_id, month, days in db.execute(query)}}
@@ -159,10 +183,20 @@ def _settle(db: Connection, reads: Sequence[Read]) -> None:
         new.on_conflict_do_update(index_elements=["series_id", "month"], set_={"days": new.excluded.days}),
         rows,
     )
-    gone = sa.delete(OPEN_DAY).where(
-        OPEN_DAY.c.series_id == sa.bindparam("s"), OPEN_DAY.c.day == sa.bindparam("d")
-    )
+    gone = sa.delete(OPEN_DAY).where(OPEN_DAY.c.series_id == sa.bindparam("s"), OPEN_DAY.c.day == sa.bindparam("d"))
     db.execute(gone, [{"s": read.series_id, "d": to_number(read.day)} for read in reads])
+
+
+def _rows_while_open(db: Connection, reads: Sequence[Read]) -> dict[tuple[int, int], int]:
+    """Return the rows that days about to be settled had before: an answer that lacks a row deletes none."""
+    days = [to_number(read.day) for read in reads]
+    between = OPEN_DAY.c.day.between(min(days), max(days))
+    found: dict[tuple[int, int], int] = {}
+    for some in portions({read.series_id for read in reads}):
+        query = sa.select(OPEN_DAY.c.series_id, OPEN_DAY.c.day, OPEN_DAY.c.rows)
+        rows = db.execute(query.where(OPEN_DAY.c.series_id.in_(some), between))
+        found.update({(series_id, day): count for series_id, day, count in rows.tuples()})
+    return found
 
 
 def _keep_open(db: Connection, reads: Sequence[Read]) -> None:
@@ -200,13 +234,18 @@ def _fail(db: Connection, failures: Sequence[Failure]) -> None:
             "next_at": to_seconds(next_try(failed_at=failure.failed_at, attempts=attempts)),
             "reason": failure.reason,
         }
-        new = insert(OPEN_DAY).values(
-            series_id=failure.series_id, day=to_number(failure.day), rows=0, **facts
-        )
+        new = insert(OPEN_DAY).values(series_id=failure.series_id, day=to_number(failure.day), rows=0, **facts)
         db.execute(new.on_conflict_do_update(index_elements=["series_id", "day"], set_=facts))
 
 
-def _portions(ids: Iterable[int]) -> Iterator[list[int]]:
-    whole = list(ids)
-    for at in range(0, len(whole), _VARIABLES):
-        yield whole[at : at + _VARIABLES]
+def _learn(db: Connection, learned: Sequence[Learned]) -> None:
+    if not learned:
+        return
+    update = sa.update(SERIES).where(SERIES.c.series_id == sa.bindparam("s"))
+    update = update.values(
+        minutes=sa.func.coalesce(sa.bindparam("m"), SERIES.c.minutes),
+        newest=sa.func.max(sa.func.coalesce(SERIES.c.newest, 0), sa.bindparam("n")),
+        lag=sa.func.coalesce(sa.bindparam("l"), SERIES.c.lag),
+    )
+    rows = [{"s": each.series_id, "m": each.minutes, "n": to_seconds(each.newest), "l": each.lag} for each in learned]
+    db.execute(update, rows)

@@ -10,19 +10,26 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 RUNNING_AGAIN = timedelta(minutes=5)
-"""A running day is worth another look when the next row can exist: ennexOS uploads every five minutes."""
+"""How soon a running day is worth another look while nothing is known of its rows: ennexOS uploads every five."""
+LEAST_AGAIN = timedelta(seconds=30)
+"""No day is looked at more often."""
 FIRST_AGAIN = timedelta(hours=6)
 """The first distance after a day is over; then it doubles."""
 FAILED_AGAIN = timedelta(minutes=15)
 FAILED_AT_MOST = timedelta(days=1)
 
 
-def next_look(*, day_end: datetime, asked_at: datetime, settle_after: timedelta) -> datetime | None:
-    """Return when a day read at *asked_at* (the read's begin) is due again; None where that settles it."""
+def next_look(
+    *, day_end: datetime, asked_at: datetime, settle_after: timedelta, next_row: datetime | None = None
+) -> datetime | None:
+    """Return when a day read at *asked_at* (the read's begin) is due again; None where that settles it.
+
+    *next_row* is when the next row of a running day can exist, if that is known.
+    """
     if asked_at >= day_end + settle_after:
         return None
     if asked_at < day_end:
-        return min(asked_at + RUNNING_AGAIN, day_end)
+        return min(max(next_row or asked_at + RUNNING_AGAIN, asked_at + LEAST_AGAIN), day_end)
     return min(asked_at + max(FIRST_AGAIN, asked_at - day_end), day_end + settle_after)
 
 

@@ -5,12 +5,15 @@ Whole numbers keep 78 million series-days small and behave the same in every dat
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import sqlalchemy as sa
 
 METADATA = sa.MetaData()
 
+_VARIABLES = 10_000
+"""Values bound in one statement; SQLite takes 32,766."""
 _EPOCH = date(1970, 1, 1)
 
 META = sa.Table(
@@ -69,9 +72,16 @@ SERIES = sa.Table(
     sa.Column("set", sa.String, nullable=False),
     sa.Column("first_seen", sa.Integer, nullable=False),
     sa.Column("gone_at", sa.Integer),
+    sa.Column("minutes", sa.Integer),
+    sa.Column("newest", sa.Integer),
+    sa.Column("lag", sa.Integer),
     sa.UniqueConstraint("plant_id", "device_id", "set"),
 )
-"""Measurement sets that were ever offered; an empty `device_id` stands for the plant as a whole."""
+"""Measurement sets that were ever offered; an empty `device_id` stands for the plant as a whole.
+
+`minutes`: the interval of its rows; `newest`: the end of the newest row's interval; `lag`: seconds from then until
+SMA serves the row, as learned by asking.
+"""
 
 ALIAS = sa.Table(
     "alias",
@@ -127,3 +137,10 @@ def to_number(day: date) -> int:
 def from_number(number: int) -> date:
     """Return the day."""
     return _EPOCH + timedelta(days=number)
+
+
+def portions(ids: Iterable[int]) -> Iterator[list[int]]:
+    """Cut *ids* into lists that one statement can bind."""
+    whole = list(ids)
+    for at in range(0, len(whole), _VARIABLES):
+        yield whole[at : at + _VARIABLES]

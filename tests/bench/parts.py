@@ -258,12 +258,26 @@ def _decode(bodies: list[bytes], table: TableSchema) -> int:
         pl.col("time").str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us") - timedelta(hours=2)
     )
     arrays = [name for name, shape in table.names if shape is Shape.ARRAY]
-    main = frame.rename({n: channel_column(n) for n, s in table.names if s is Shape.SCALAR})
+    rows = frame.drop(arrays).rename({n: channel_column(n) for n, s in table.names if s is Shape.SCALAR})
     if arrays:
-        long = frame.select("plant_id", "time", *arrays).explode(arrays, empty_as_null=False)
-        index = pl.col(arrays[0]).struct.field("index")
-        long.with_columns(index, *(pl.col(a).struct.field("value").alias(a) for a in arrays))
-    return main.drop(arrays).height
+        _flatten(frame, arrays)
+    return rows.height
+
+
+def _flatten(frame: pl.DataFrame, arrays: list[str]) -> pl.DataFrame:
+    """Return one row per row and index; the sandbox's arrays of one row all have the same indexes."""
+    numbered = frame.with_row_index("_row")
+    pieces = [
+        numbered.select("_row", name).drop_nulls(name).explode(name, empty_as_null=False).unnest(name)
+        for name in arrays
+    ]
+    longest = max(pieces, key=len)
+    values = [
+        piece.get_column("value").alias(name)
+        for name, piece in zip(arrays, pieces, strict=True)
+        if len(piece) == len(longest)
+    ]
+    return frame.select("plant_id", "time")[longest.get_column("_row")].with_columns(longest["index"], *values)
 
 
 def write(pipe: Connection, lake: Path, first: date, folder: Path) -> None:

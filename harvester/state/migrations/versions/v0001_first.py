@@ -61,6 +61,9 @@ def upgrade() -> None:
         sa.Column("set", sa.String, nullable=False),
         sa.Column("first_seen", sa.Integer, nullable=False),
         sa.Column("gone_at", sa.Integer),
+        sa.Column("minutes", sa.Integer),
+        sa.Column("newest", sa.Integer),
+        sa.Column("lag", sa.Integer),
         sa.UniqueConstraint("plant_id", "device_id", "set"),
     )
     op.create_table(
