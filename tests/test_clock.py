@@ -25,6 +25,7 @@ from harvester import clock
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 FIRST, LAST = datetime(2015, 1, 1), datetime(2031, 1, 1)
+FIXED = settings(deadline=None, derandomize=True)
 STEPS = (timedelta(minutes=5), timedelta(minutes=15), HOUR, timedelta(minutes=7), timedelta(minutes=1, seconds=13))
 ZONES = tuple(resources.files("tzdata").joinpath("zones").read_text().split())
 
@@ -168,8 +169,8 @@ def test_every_change_is_found() -> None:
 
 
 def test_zones_without_a_change_have_one_offset() -> None:
-    """A zone whose clock never changes gives every stamp back by its one offset."""
-    noons = [datetime(year, 7, 1, 12) for year in range(2015, 2031, 5)]
+    """A zone whose clock never changes has one offset, in summer and in winter."""
+    noons = [datetime(2022, 7, 1, 12), datetime(2023, 1, 1, 12)]
     steady = [name for name in distinct() if not seen(name)]
 
     assert len(steady) > 100
@@ -262,7 +263,7 @@ repeats = st.deferred(lambda: st.sampled_from(back_steps()))
 steps = st.sampled_from(STEPS[:4]) | st.integers(1, 90).map(lambda minutes: timedelta(minutes=minutes))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(FIXED, max_examples=200)
 @given(change=changes, step=steps, shift=st.integers(0, 3599), data=st.data())
 def test_rows_may_be_missing(change: Seen, step: timedelta, shift: int, data: st.DataObject) -> None:
     """Whatever rows an answer lacks, the others lead back as far as their order decides."""
@@ -274,7 +275,7 @@ def test_rows_may_be_missing(change: Seen, step: timedelta, shift: int, data: st
     assert clock.ends_to_instants(stamps, change.zone) == as_decided(kept, stamps, change)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(FIXED, max_examples=200)
 @given(change=repeats, step=st.sampled_from(STEPS[:2]), data=st.data())
 def test_sorted_rows_may_be_missing(change: Seen, step: timedelta, data: st.DataObject) -> None:
     """Of sorted rows two pairs or more are two passes each, what is alone is the first, one pair parts them."""
@@ -295,7 +296,7 @@ def test_sorted_rows_may_be_missing(change: Seen, step: timedelta, data: st.Data
     assert clock.ends_to_instants([s for s, _ in rows], change.zone) == [meant(s, i) for s, i in rows]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(FIXED, max_examples=100)
 @given(name=st.sampled_from(ZONES), start=st.datetimes(FIRST, LAST), step=steps, count=st.integers(1, 400))
 def test_any_span_leads_back(name: str, start: datetime, step: timedelta, count: int) -> None:
     """Anywhere in sixteen years, in any zone and under any of its names, complete rows lead back to the instants."""
@@ -314,6 +315,7 @@ def monotonic_twice(stamps: Sequence[datetime]) -> bool:
     return any(later <= earlier for earlier, later in pairwise(stamps))
 
 
+@FIXED
 @given(name=st.sampled_from(ZONES), instant=st.datetimes(FIRST, LAST), other=st.sampled_from(ZONES))
 def test_local_day_is_the_date_on_the_wall(name: str, instant: datetime, other: str) -> None:
     """An instant's local day is what the wall calendar says, whatever zone the instant is written in."""
@@ -322,6 +324,7 @@ def test_local_day_is_the_date_on_the_wall(name: str, instant: datetime, other: 
     assert clock.local_day(aware, clock.zone(name)) == wall(instant, oracle_zone(name)).date()
 
 
+@FIXED
 @given(name=st.sampled_from(ZONES), day=st.dates(date(2015, 1, 1), date(2030, 12, 30)))
 def test_days_follow_without_gap(name: str, day: date) -> None:
     """A day begins when the one before it ends, on its own date; a second earlier the date is another."""
@@ -466,7 +469,7 @@ def test_other_names_are_refused(name: str) -> None:
         clock.zone(name)
 
 
-@settings(max_examples=300)
+@settings(FIXED, max_examples=300)
 @given(name=st.text(max_size=30) | st.from_regex(r"[A-Za-z_./\-]{1,30}", fullmatch=True))
 def test_any_other_word_is_refused(name: str) -> None:
     """Any word is a zone of the package or an `UnknownZone`, which is a ValueError."""

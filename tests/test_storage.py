@@ -84,6 +84,12 @@ def opened(root: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+@pytest.fixture(scope="module")
+def views(lake: Path) -> duckdb.DuckDBPyConnection:
+    """Return DuckDB with the shipped views over the lake."""
+    return opened(lake)
+
+
 def by_pyarrow(root: Path, table: str) -> pa.Table:
     """Read *table* as the recipe for pyarrow does."""
     by_date = ds.partitioning(pa.schema([("date", pa.date32())]), flavor="hive")
@@ -124,22 +130,19 @@ class TestViews:
             assert [row[0] for row in described] == [*columns, *day]
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchall() == [(0,)]
 
-    def test_each_view_has_the_rows_that_pyarrow_counts(self, lake: Path) -> None:
+    def test_each_view_has_the_rows_that_pyarrow_counts(self, lake: Path, views: duckdb.DuckDBPyConnection) -> None:
         """Every folder of the lake is behind a view, whole; a view without a folder is empty."""
-        connection = opened(lake)
         counted = {f.name: ds.dataset(f, format="parquet").count_rows() for f in lake.glob("[a-z]*")}
 
         assert counted.keys() <= TABLES.keys()
         assert len(counted) > len(TABLES) / 2
         for table in TABLES:
-            assert connection.execute(f"SELECT count(*) FROM {table}").fetchall() == [(counted.get(table, 0),)]
+            assert views.execute(f"SELECT count(*) FROM {table}").fetchall() == [(counted.get(table, 0),)]
 
-    def test_channels_met_later_follow_the_documented_ones(self, lake: Path) -> None:
+    def test_channels_met_later_follow_the_documented_ones(self, views: duckdb.DuckDBPyConnection) -> None:
         """A file that lacks a column answers with null, and an undocumented column is not lost."""
-        query = (
-            "SELECT date, count(grid_frequency) > 0, count(met_later) > 0 FROM device_power_ac GROUP BY ALL ORDER BY 1"
-        )
-        found = opened(lake).execute(query).fetchall()
+        held = "SELECT date, count(grid_frequency) > 0, count(met_later) > 0"
+        found = views.execute(f"{held} FROM device_power_ac GROUP BY ALL ORDER BY date").fetchall()
 
         assert [row[1:] for row in found] == [(False, False), (True, False), (True, True)]
 
@@ -153,9 +156,9 @@ class TestViews:
             connection.execute(f"SET VARIABLE lake = '{tmp_path / 'lake'}'")
             assert connection.execute("SELECT count(met_later) FROM device_power_ac").fetchall() > [(0,)]
 
-    def test_the_daily_energy_is_that_of_the_rows(self, lake: Path) -> None:
+    def test_the_daily_energy_is_that_of_the_rows(self, lake: Path, views: duckdb.DuckDBPyConnection) -> None:
         """W x minutes / 60 = Wh, by plant-local day, and a day of 25 hours has 1500 minutes."""
-        found = opened(lake).sql("SELECT * FROM example_daily_energy ORDER BY plant_id, date").pl()
+        found = views.sql("SELECT * FROM example_daily_energy ORDER BY plant_id, date").pl()
         rows = by_polars(lake, "plant_energy_balance")
         wanted = (
             rows.group_by("plant_id", "date")
@@ -167,21 +170,20 @@ class TestViews:
         assert found["generated_kwh"].to_list() == pytest.approx(wanted["kwh"].to_list())
         assert sorted(set(found["minutes"].to_list())) == [1440, 1500]
 
-    def test_the_other_examples_answer(self, lake: Path) -> None:
+    def test_the_other_examples_answer(self, lake: Path, views: duckdb.DuckDBPyConnection) -> None:
         """One latest row a plant; no inverter yields more than its nominal power all day long."""
-        connection = opened(lake)
-        latest = connection.sql("SELECT plant_id, time FROM example_latest").pl()
+        latest = views.sql("SELECT plant_id, time FROM example_latest").pl()
         rows = by_polars(lake, "plant_energy_balance").group_by("plant_id").agg(pl.col("time").max())
-        yields = connection.sql("SELECT kwh_per_kw FROM example_specific_yield").pl()["kwh_per_kw"]
+        yields = views.sql("SELECT kwh_per_kw FROM example_specific_yield").pl()["kwh_per_kw"]
 
         assert in_order(latest).equals(in_order(rows))
         assert 0 < yields.min() <= yields.max() < 12
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_every_reader_sees_the_same_rows(lake: Path, table: str) -> None:
+def test_every_reader_sees_the_same_rows(lake: Path, views: duckdb.DuckDBPyConnection, table: str) -> None:
     """DuckDB, polars and pyarrow agree on every table, value for value and type for type."""
-    view = in_order(opened(lake).sql(f"SELECT * FROM {table}").pl())
+    view = in_order(views.sql(f"SELECT * FROM {table}").pl())
     there = (lake / table).is_dir()
     others = [by_polars(lake, table), pl.from_arrow(by_pyarrow(lake, table))] if there else []
 

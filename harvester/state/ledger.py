@@ -138,7 +138,7 @@ class Ledger:
         with self._engine.connect() as db:
             series = db.scalar(sa.text("SELECT count(*) FROM series WHERE gone_at IS NULL")) or 0
             months = db.execute(sa.select(MONTH.c.month, MONTH.c.days))
-            settled = sum(len(packed.unpack(month, days)) for month, days in months.tuples())
+            settled = sum(len(packed.unpack(month, days)) for month, days in months)
             counted = sa.select(OPEN_DAY.c.failed, sa.func.count()).group_by(OPEN_DAY.c.failed)
             by_failed = {bool(failed): count for failed, count in db.execute(counted)}
         return Summary(series, settled, by_failed.get(False, 0), by_failed.get(True, 0))
@@ -195,7 +195,7 @@ def _rows_while_open(db: Connection, reads: Sequence[Read]) -> dict[tuple[int, i
     for some in portions({read.series_id for read in reads}):
         query = sa.select(OPEN_DAY.c.series_id, OPEN_DAY.c.day, OPEN_DAY.c.rows)
         rows = db.execute(query.where(OPEN_DAY.c.series_id.in_(some), between))
-        found.update({(series_id, day): count for series_id, day, count in rows.tuples()})
+        found.update({(series_id, day): count for series_id, day, count in rows})
     return found
 
 
