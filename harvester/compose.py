@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,6 +26,7 @@ from harvester.sma.settings import Credentials, Hosts, Limits
 from harvester.state.database import connect
 from harvester.state.inventory import Inventory
 from harvester.state.ledger import Ledger
+from harvester.state.succession import Succession
 
 PATIENCE = 7.0
 """Seconds after which work that has not heeded a signal is cancelled; ten is the promise."""
@@ -38,7 +39,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def client_of(config: Config) -> Client:
+def client_of(config: Config, *, wall: Callable[[], datetime] = utc_now) -> Client:
     """Return a client for the configured cloud; raises `ConfigError` where credentials are missing."""
     sma, rate = config.sma, config.rate
     given = sma.credentials()
@@ -51,6 +52,7 @@ def client_of(config: Config) -> Client:
             requests=rate.requests,
             window_seconds=rate.window_seconds,
         ),
+        wall=wall,
     )
 
 
@@ -89,6 +91,7 @@ def writable(config: Config, command: str) -> Iterator[Stores]:
                 registry=Registry(places.registry),
                 quarantine=quarantine,
                 inventory=Inventory(engine, plants_per_file=lake.identity.plants_per_file),
+                succession=Succession(engine),
                 ledger=ledger,
             )
         finally:
@@ -129,14 +132,23 @@ def readable(config: Config) -> Iterator[Readable]:
         engine.dispose()
 
 
-def harvest_of(config: Config, client: Client, stores: Stores, stop: Stop, progress: Progress) -> Harvest:
+def harvest_of(
+    config: Config,
+    client: Client,
+    stores: Stores,
+    stop: Stop,
+    progress: Progress,
+    *,
+    wall: Callable[[], datetime] = utc_now,
+) -> Harvest:
     """Return one run with the configured limits."""
     return Harvest(
         client,
         stores,
+        owners=config.sma.owners if config.sma.grant == "custom" else (),
         workers=config.rate.concurrency,
         settle_after=timedelta(days=config.harvest.settle_days),
-        wall=utc_now,
+        wall=wall,
         stop=stop.event,
         progress=progress,
     )

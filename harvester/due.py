@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from harvester import clock, plan
+from harvester import plan
 from harvester.model import Device, Plant, Series, Slice
 from harvester.plan import Batch, Scope, Span, SpanOf
 from harvester.state.inventory import Inventory, KnownSeries
@@ -43,6 +43,8 @@ class DueNow:
             if known.series.plant_id in self._plants and wanted.scope.takes(known.series)
         ]
         """The series that the plants offer and the run wants."""
+        ids = [known.series_id for known in self.offered]
+        self._ended = ledger.last_days(ids) if wanted.resume else {}
 
     def batches(self, rule: WeekRule, now: datetime, *, leave: Callable[[Series], bool]) -> list[Batch]:
         """Return the fewest requests that cover what is due *now*, but for the series to *leave* alone."""
@@ -58,8 +60,7 @@ class DueNow:
         plant = self._plants[series.plant_id]
         device = self._devices.get(series.device_id) if series.device_id else None
         span = self._wanted.span_of(plant, series.set)
-        if self._wanted.resume and known.newest is not None:
-            ended = clock.local_day(known.newest, clock.zone(plant.timezone))
+        if (ended := self._ended.get(known.series_id)) is not None:
             span = Span(min(span.first, ended), span.last)
         return plan.applicable(span, plant, device, now)
 

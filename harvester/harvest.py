@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 
 from harvester import clock
+from harvester.departures import departures, told
 from harvester.discover import due_for_exploration, explore, list_plants
 from harvester.due import DueNow, Wanted
 from harvester.errors import ConfigError, NothingToAsk
@@ -32,6 +33,7 @@ class Harvest:
         client: Client,
         stores: Stores,
         *,
+        owners: Sequence[str],
         workers: int,
         settle_after: timedelta,
         wall: Callable[[], datetime],
@@ -40,6 +42,7 @@ class Harvest:
     ) -> None:
         self._client = client
         self._stores = stores
+        self._owners = owners
         self._workers = workers
         self._wall = wall
         self._stop = stop
@@ -83,11 +86,12 @@ class Harvest:
                 "The plant list is empty: no owner's consent is accepted. `harvester consent status` tells who has "
                 "answered, `harvester consent request` asks again."
             )
-        self._report.warnings.extend(_vanished(inventory.plants(), visible))
         asked = [known for known in visible if scope.takes_plant(known.plant.plant_id)]
         unexplored = due_for_exploration(asked, now)
         trouble = await explore(self._client, inventory, unexplored, now=now, workers=self._workers, stop=self._stop)
         self._report.misses.extend(Miss(f"{t.plant_id} devices and sets", 0, str(t.error)) for t in trouble)
+        left = await departures(self._client, inventory, self._stores.succession, self._owners, now=now)
+        self._report.warnings.extend(told(left))
         names = {known.plant.plant_id for known in asked}
         plants = [p for p in inventory.plants() if p.plant.plant_id in names and self._has_zone(p.plant)]
         self._report.plants = len(plants)
@@ -133,18 +137,3 @@ class Harvest:
         self._probes += 1
         weeks = ((b, piece) for b in batches for piece in b.slices if piece.period is Period.WEEK)
         return [Batch(batch.part, batch.week, (piece,)) for batch, piece in islice(weeks, 1)]
-
-
-def _vanished(known: Iterable[KnownPlant], visible: Iterable[KnownPlant]) -> list[str]:
-    """Say which plants were visible once and are not now: a consent that ended looks like that, and nothing else."""
-    now = {each.plant.plant_id for each in visible}
-    gone = [f"{each.plant.plant_id} ({each.plant.name})" for each in known if each.plant.plant_id not in now]
-    if not gone:
-        return []
-    some = ", ".join(gone[:5]) + (" …" if len(gone) > 5 else "")  # noqa: PLR2004 - enough to recognise them
-    return [
-        (
-            f"{len(gone)} plants that were visible once are not listed any more: {some}. What they measured stays in "
-            "the lake; `harvester consent status` tells whether an owner has withdrawn."
-        )
-    ]

@@ -29,6 +29,7 @@ from harvester.report import Report
 from harvester.sma.client import Client
 from harvester.state.inventory import Inventory, KnownSeries
 from harvester.state.ledger import Failure, Ledger, Read
+from harvester.state.succession import Succession
 from harvester.taken import Taken
 from harvester.week import Convention, WeekRule
 
@@ -60,6 +61,7 @@ class Stores:
     registry: Registry
     quarantine: Quarantine
     inventory: Inventory
+    succession: Succession
     ledger: Ledger
 
 

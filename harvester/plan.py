@@ -13,6 +13,8 @@ from harvester.week import WeekRule
 _DAY = timedelta(days=1)
 _WEEK = 7
 _LEAST_DAYS_FOR_A_WEEK = 2
+_FIRST_YEAR, _LAST_YEAR = 1980, 9999
+"""Years that a start-up can be of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +95,7 @@ def recent(first_day: Callable[[date, date | None], date], live_sets: Collection
     def span(plant: Plant, name: str) -> Span:
         where = clock.zone(plant.timezone)
         today = clock.local_day(now, where)
-        start_up = clock.local_day(plant.start_up, where) if plant.start_up else None
-        return Span(first_day(today, start_up), today if name in live_sets else today - _DAY)
+        return Span(first_day(today, start_day(plant)), today if name in live_sets else today - _DAY)
 
     return span
 
@@ -106,12 +107,19 @@ def applicable(asked: Span, plant: Plant, device: Device | None, now: datetime) 
     """
     where = clock.zone(plant.timezone)
     first, last = asked.first, min(asked.last, clock.local_day(now, where))
-    if plant.start_up is not None:
-        first = max(first, clock.local_day(plant.start_up, where))
+    if (began := start_day(plant)) is not None:
+        first = max(first, began)
     if device is not None and device.deactivated_at is not None:
         # less a microsecond: what is switched off at midnight measured nothing on the day that begins there
         last = min(last, (device.deactivated_at - datetime.resolution).date())
     return Span(first, last)
+
+
+def start_day(plant: Plant) -> date | None:
+    """Return the plant-local day of start-up, None where it is not known or stands for that (the year 1)."""
+    if plant.start_up is None or not _FIRST_YEAR <= plant.start_up.year < _LAST_YEAR:
+        return None
+    return clock.local_day(plant.start_up, clock.zone(plant.timezone))
 
 
 def due(span: Span, settled: Collection[date], waiting: Mapping[date, datetime], now: datetime) -> tuple[date, ...]:

@@ -109,9 +109,9 @@ def in_order(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.select(sorted(frame.columns)).sort(sorted(frame.columns))
 
 
-def blocks(language: str) -> list[str]:
-    """Return the README's blocks of code in *language* that the README does not exempt."""
-    text = (STORAGE / "README.md").read_text(encoding="utf-8")
+def blocks(language: str, page: Path = STORAGE / "README.md") -> list[str]:
+    """Return the blocks of code in *language* that *page* does not exempt."""
+    text = page.read_text(encoding="utf-8")
     found = re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     return [block for block in found if "Not run by the tests" not in block]
 
@@ -222,7 +222,7 @@ class TestReadme:
         assert found[1] == lake_dictionary()
 
     def test_the_recipes_run(self, lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Every block of Python, one after the other, and every block of SQL, as they stand."""
+        """Every block of Python, one after the other, and every block of SQL, the first page's too, as they stand."""
         (tmp_path / "storage/data").mkdir(parents=True)
         (tmp_path / "storage/data/lake").symlink_to(lake)
         shutil.copy(STORAGE / "duckdb.sql", tmp_path / "storage")
@@ -233,7 +233,8 @@ class TestReadme:
         for block in blocks("python"):
             exec(block, names)  # noqa: S102 - it is what a reader would do
         assert len(blocks("sql")) >= 1
-        assert all(duckdb.sql(block).fetchall() for block in blocks("sql"))
+        for block in [*blocks("sql"), *blocks("sql", STORAGE.parent / "README.md")]:
+            assert duckdb.sql(block).fetchall()
 
     def test_every_file_that_it_names_is_there(self) -> None:
         """No link leads nowhere, and no SQL file goes unmentioned."""

@@ -131,11 +131,11 @@ def _record(places: Places, partition: Partition, table: str, found: pl.DataFram
 
 def read(path: Path) -> pl.DataFrame | None:
     """Return the rows of one file, None where there is none yet; raise `LakeError` for an unreadable one."""
-    if not path.exists():
-        return None
     try:
         with pq.ParquetFile(path) as file:  # as fast as polars, which panics over some spoiled files
             frame = pl.from_arrow(file.read())
+    except FileNotFoundError:
+        return None
     except (pa.ArrowException, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise LakeError(
             f"{path}: not readable as Parquet ({error}). It was left as it is; move it away and ask its days again."

@@ -169,6 +169,14 @@ class Client:
         """List the measurement sets of a device."""
         return await self._exchange.ask(monitoring.device_sets(self._hosts.monitoring_url, device_id))
 
+    async def plant_now(self, plant_id: str) -> str | None:
+        """Tell under which id a plant that was listed once answers now; NotFound or Forbidden where it does not."""
+        return await self._exchange.ask(monitoring.plant_now(self._hosts.monitoring_url, plant_id))
+
+    async def device_now(self, device_id: str) -> str | None:
+        """Tell under which id a device that was listed once answers now; NotFound or Forbidden where it does not."""
+        return await self._exchange.ask(monitoring.device_now(self._hosts.monitoring_url, device_id))
+
     async def measurements(self, wanted: Slice) -> Answer:
         """Fetch the undecoded values of one slice."""
         return await self._exchange.ask(monitoring.values(self._hosts.monitoring_url, wanted))

@@ -54,6 +54,17 @@ def location(base: str, plant_id: str) -> Request[Mapping[str, Any]]:
     return _get(base, f"/plants/{segment(plant_id)}/location", Kind.PLANTS, answers.part)
 
 
+def plant_now(base: str, plant_id: str) -> Request[str | None]:
+    """Ask under which id a plant answers now; a migrated one is redirected to its new id."""
+    return _get(base, f"/plants/{segment(plant_id)}", Kind.PLANTS, lambda answer: named_in(answer.url, "plants"))
+
+
+def device_now(base: str, device_id: str) -> Request[str | None]:
+    """Ask under which id a device answers now."""
+    path = f"/devices/{segment(device_id)}/measurements/sets"
+    return _get(base, path, Kind.SETS, lambda answer: named_in(answer.url, "devices"))
+
+
 def devices(base: str, plant_id: str, *, lean: bool) -> Request[list[Device]]:
     """Ask for the devices of a plant, with those out of service, which are hidden by default.
 

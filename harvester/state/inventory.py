@@ -25,6 +25,14 @@ class KnownPlant:
     explored_at: datetime | None
     """When its devices and sets were last enumerated as a whole."""
     withdrawn_at: datetime | None
+    missing_since: datetime | None = None
+    """Since when it is not listed any more."""
+    missing_count: int = 0
+    """In how many plant lists in a row it was missing."""
+    traced_at: datetime | None = None
+    """When it was last asked where it went."""
+    moved_to: str | None = None
+    """The id that SMA redirects it to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,10 @@ class KnownAlias:
     since: datetime
 
 
+_HERE = {"withdrawn_at": None, "missing_since": None, "missing_count": 0, "traced_at": None, "moved_to": None}
+"""What is true of a plant that is listed."""
+
+
 class Inventory:
     """The inventory in the ledger's database."""
 
@@ -68,7 +80,7 @@ class Inventory:
         self._engine = engine
         self._plants_per_file = plants_per_file
 
-    def see_plants(self, plants: Iterable[Plant], now: datetime) -> None:
+    def see_plants(self, plants: Sequence[Plant], now: datetime) -> None:
         """Record the plants of a plant list; a new one gets its part, which never changes."""
         seconds = to_seconds(now)
         with self._engine.begin() as db:
@@ -77,8 +89,7 @@ class Inventory:
             ordinal = -1 if ordinal is None else ordinal
             for plant in plants:
                 if plant.plant_id in known:
-                    facts = {name: value for name, value in _plant_facts(plant).items() if value is not None}
-                    changed = {**facts, "last_seen": seconds, "withdrawn_at": None}
+                    changed = {**_told(plant), "last_seen": seconds, **_HERE}
                     db.execute(sa.update(PLANT).where(PLANT.c.plant_id == plant.plant_id).values(changed))
                     continue
                 ordinal += 1
@@ -86,6 +97,12 @@ class Inventory:
                 place = {"ordinal": ordinal, "part": ordinal // self._plants_per_file}
                 db.execute(sa.insert(PLANT).values(plant_id=plant.plant_id, **_plant_facts(plant), **place, **seen))
                 known.add(plant.plant_id)
+            missing = {
+                "missing_count": PLANT.c.missing_count + 1,
+                "missing_since": sa.func.coalesce(PLANT.c.missing_since, seconds),
+            }
+            for some in portions(known - {plant.plant_id for plant in plants}):
+                db.execute(sa.update(PLANT).where(PLANT.c.plant_id.in_(some)).values(missing))
 
     def explored(
         self,
@@ -100,7 +117,7 @@ class Inventory:
         """
         with self._engine.begin() as db:
             part = db.scalar(sa.select(PLANT.c.part).where(PLANT.c.plant_id == plant.plant_id))
-            facts = {**_plant_facts(plant), "explored_at": to_seconds(now)}
+            facts = {**_told(plant), "explored_at": to_seconds(now)}
             db.execute(sa.update(PLANT).where(PLANT.c.plant_id == plant.plant_id).values(facts))
             for device in devices:
                 _see_device(db, device, to_seconds(now))
@@ -196,6 +213,11 @@ def _plant_facts(plant: Plant) -> dict[str, object]:
     }
 
 
+def _told(plant: Plant) -> dict[str, object]:
+    """Return the facts that an answer told: what it left out stays as it is known."""
+    return {name: value for name, value in _plant_facts(plant).items() if value not in {None, ""}}
+
+
 def _see_device(db: Connection, device: Device, now: int) -> None:
     facts = {
         "plant_id": device.plant_id,
@@ -225,7 +247,17 @@ def _known_plant(row: RowMapping) -> KnownPlant:
         longitude=row["longitude"],
     )
     seen = (from_seconds(row["first_seen"]), from_seconds(row["last_seen"]))
-    return KnownPlant(plant, row["part"], *seen, _instant(row["explored_at"]), _instant(row["withdrawn_at"]))
+    return KnownPlant(
+        plant,
+        row["part"],
+        *seen,
+        explored_at=_instant(row["explored_at"]),
+        withdrawn_at=_instant(row["withdrawn_at"]),
+        missing_since=_instant(row["missing_since"]),
+        missing_count=row["missing_count"],
+        traced_at=_instant(row["traced_at"]),
+        moved_to=row["moved_to"],
+    )
 
 
 def _known_device(row: RowMapping) -> KnownDevice:

@@ -118,6 +118,22 @@ class Ledger:
                     known[row.series_id].open[from_number(row.day)] = _open_day(row)
         return known
 
+    def last_days(self, series_ids: Sequence[int]) -> dict[int, date]:
+        """Return the last day that is known of each given series, settled or not; none where nothing is known."""
+        found: dict[int, date] = {}
+        with self._engine.connect() as db:
+            for some in portions(series_ids):
+                months = sa.select(MONTH.c.series_id, sa.func.max(MONTH.c.month).label("month"))
+                last = months.where(MONTH.c.series_id.in_(some)).group_by(MONTH.c.series_id).subquery()
+                same = (MONTH.c.series_id == last.c.series_id) & (MONTH.c.month == last.c.month)
+                for series_id, month, days in db.execute(sa.select(MONTH).join(last, same)):
+                    found[series_id] = max(packed.unpack(month, days), default=date.min)
+                open_days = sa.select(OPEN_DAY.c.series_id, sa.func.max(OPEN_DAY.c.day))
+                open_days = open_days.where(OPEN_DAY.c.series_id.in_(some)).group_by(OPEN_DAY.c.series_id)
+                for series_id, number in db.execute(open_days):
+                    found[series_id] = max(found.get(series_id, date.min), from_number(number))
+        return found
+
     def failures(self) -> list[tuple[int, date, OpenDay]]:
         """Return every failed day with its series, by series and day."""
         query = sa.select(OPEN_DAY).where(OPEN_DAY.c.failed).order_by(OPEN_DAY.c.series_id, OPEN_DAY.c.day)

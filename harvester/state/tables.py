@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from typing import TypeVar
 
 import sqlalchemy as sa
+
+Id = TypeVar("Id")
 
 METADATA = sa.MetaData()
 
@@ -40,9 +43,17 @@ PLANT = sa.Table(
     sa.Column("last_seen", sa.Integer, nullable=False),
     sa.Column("withdrawn_at", sa.Integer),
     sa.Column("explored_at", sa.Integer),
+    sa.Column("missing_since", sa.Integer),
+    sa.Column("missing_count", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("traced_at", sa.Integer),
+    sa.Column("moved_to", sa.String),
 )
-"""Plants that were ever visible. `explored_at`: when its devices and sets were last enumerated as a whole."""
+"""Plants that were ever visible.
 
+`explored_at`: when its devices and sets were last enumerated as a whole. `missing_since`, `missing_count`: since when,
+and in how many plant lists in a row, it is not listed any more. `traced_at`: when it was last asked where it went;
+`moved_to`: the id it went to.
+"""
 DEVICE = sa.Table(
     "device",
     METADATA,
@@ -139,7 +150,7 @@ def from_number(number: int) -> date:
     return _EPOCH + timedelta(days=number)
 
 
-def portions(ids: Iterable[int]) -> Iterator[list[int]]:
+def portions(ids: Iterable[Id]) -> Iterator[list[Id]]:
     """Cut *ids* into lists that one statement can bind."""
     whole = list(ids)
     for at in range(0, len(whole), _VARIABLES):

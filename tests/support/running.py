@@ -4,12 +4,13 @@ import asyncio
 import json
 import os
 import sys
-from datetime import date
+from collections.abc import Callable
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from harvester import plan
-from harvester.compose import Stop, client_of, harvest_of, scope_of, writable
+from harvester.compose import Stop, client_of, harvest_of, scope_of, utc_now, writable
 from harvester.config import Config, load
 from harvester.due import Wanted
 from harvester.report import Report
@@ -34,14 +35,26 @@ def configured(running: Running, folder: Path, **more: Any) -> Config:
     return load(None, environ={}, flags=flags(running, folder, **{k.replace("__", "."): v for k, v in more.items()}))
 
 
-async def backfilled(config: Config, first: date, last: date, **chosen: Any) -> Report:
-    """Backfill from *first* to *last* and return the report."""
-    stop = Stop()
-    scope = scope_of(config, **chosen)
-    with writable(config, "backfill") as stores:
-        async with client_of(config) as client:
-            wanted = Wanted(command="backfill", scope=scope, span_of=plan.between(first, last))
-            return await harvest_of(config, client, stores, stop, Quiet()).run(wanted)
+async def backfilled(
+    config: Config, first: date, last: date, *, wall: Callable[[], datetime] = utc_now, **chosen: Any
+) -> Report:
+    """Backfill from *first* to *last* and return the report; *wall* is the present."""
+    wanted = Wanted(command="backfill", scope=scope_of(config, **chosen), span_of=plan.between(first, last))
+    return await harvested(config, wanted, wall=wall)
+
+
+async def ran(config: Config, *, wall: Callable[[], datetime] = utc_now) -> Report:
+    """Do what `run` does and return the report; *wall* is the present."""
+    span_of = plan.recent(config.harvest.since.first_day, config.harvest.live_sets, wall())
+    wanted = Wanted(command="run", scope=scope_of(config), span_of=span_of, resume=True)
+    return await harvested(config, wanted, wall=wall)
+
+
+async def harvested(config: Config, wanted: Wanted, *, wall: Callable[[], datetime] = utc_now) -> Report:
+    """Run one harvest and return the report."""
+    with writable(config, wanted.command) as stores:
+        async with client_of(config, wall=wall) as client:
+            return await harvest_of(config, client, stores, Stop(), Quiet(), wall=wall).run(wanted)
 
 
 def accept_all(running: Running) -> None:

@@ -35,6 +35,10 @@ def upgrade() -> None:
         sa.Column("last_seen", sa.Integer, nullable=False),
         sa.Column("withdrawn_at", sa.Integer),
         sa.Column("explored_at", sa.Integer),
+        sa.Column("missing_since", sa.Integer),
+        sa.Column("missing_count", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("traced_at", sa.Integer),
+        sa.Column("moved_to", sa.String),
     )
     op.create_table(
         "device",

@@ -1,0 +1,77 @@
+"""What becomes of plants that are not listed any more: withdrawn, or gone to a new id, their history carried over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from harvester.state import packed
+from harvester.state.tables import MONTH, OPEN_DAY, PLANT, SERIES, to_seconds
+
+
+class Succession:
+    """Fates of plants in the ledger's database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def traced(self, plant_id: str, now: datetime) -> None:
+        """Record that it was asked where the plant went, and nobody knew."""
+        self._mark(plant_id, traced_at=to_seconds(now))
+
+    def withdrawn(self, plant_id: str, now: datetime) -> None:
+        """Record that the owner's consent has ended; what was measured stays."""
+        self._mark(plant_id, withdrawn_at=to_seconds(now))
+
+    def moved(self, old: str, new: str, devices: Mapping[str, str], now: datetime) -> int:
+        """Record that a plant goes by a *new* id and its *devices* by others; carry over what is known of its days.
+
+        Returns how many series were carried over. What the new series know already stays.
+        """
+        with self._engine.begin() as db:
+            pairs = _pairs(db, old, new, devices)
+            for before, after in pairs:
+                _carry_months(db, before, after)
+                _carry_open_days(db, before, after)
+                _carry_learned(db, before, after)
+        self._mark(old, moved_to=new, traced_at=to_seconds(now))
+        return len(pairs)
+
+    def _mark(self, plant_id: str, **facts: object) -> None:
+        with self._engine.begin() as db:
+            db.execute(sa.update(PLANT).where(PLANT.c.plant_id == plant_id).values(facts))
+
+
+def _pairs(db: Connection, old: str, new: str, devices: Mapping[str, str]) -> list[tuple[int, int]]:
+    """Return the series of the *old* plant with those that continue them."""
+    names = {"": "", **devices}
+    columns = (SERIES.c.series_id, SERIES.c.device_id, SERIES.c["set"])
+    after = {(d, s): i for i, d, s in db.execute(sa.select(*columns).where(SERIES.c.plant_id == new))}
+    before = db.execute(sa.select(*columns).where(SERIES.c.plant_id == old)).all()
+    return [(i, after[names[d], s]) for i, d, s in before if d in names and (names[d], s) in after]
+
+
+def _carry_months(db: Connection, before: int, after: int) -> None:
+    known = dict(db.execute(sa.select(MONTH.c.month, MONTH.c.days).where(MONTH.c.series_id == after)).all())
+    for month, days in db.execute(sa.select(MONTH.c.month, MONTH.c.days).where(MONTH.c.series_id == before)).all():
+        merged = packed.settle(known.get(month, b""), packed.unpack(month, days))
+        db.execute(sa.delete(MONTH).where(MONTH.c.series_id == after, MONTH.c.month == month))
+        db.execute(sa.insert(MONTH).values(series_id=after, month=month, days=merged))
+
+
+def _carry_open_days(db: Connection, before: int, after: int) -> None:
+    known = set(db.scalars(sa.select(OPEN_DAY.c.day).where(OPEN_DAY.c.series_id == after)))
+    for row in db.execute(sa.select(OPEN_DAY).where(OPEN_DAY.c.series_id == before)).mappings().all():
+        if row["day"] not in known:
+            db.execute(sa.insert(OPEN_DAY).values({**row, "series_id": after}))
+    db.execute(sa.delete(OPEN_DAY).where(OPEN_DAY.c.series_id == before))
+
+
+def _carry_learned(db: Connection, before: int, after: int) -> None:
+    learned = (SERIES.c.minutes, SERIES.c.newest, SERIES.c.lag)
+    row = db.execute(sa.select(*learned).where(SERIES.c.series_id == before)).one()
+    known = {column.name: sa.func.coalesce(column, value) for column, value in zip(learned, row, strict=True)}
+    db.execute(sa.update(SERIES).where(SERIES.c.series_id == after).values(known))
