@@ -20,7 +20,7 @@ from functools import lru_cache
 from importlib import resources
 from zoneinfo import ZoneInfo
 
-_STEP = timedelta(days=1)  # tzdata knows no two changes of a zone within six days
+_STEP = timedelta(days=3)  # tzdata knows no two changes of a zone within six days
 _SECOND = timedelta(seconds=1)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z][A-Za-z0-9_+-]*){0,2}")
 _YEARS = range(1900, 2200)  # beyond, a stamp is an empty value in disguise, like 0001-01-01
@@ -86,7 +86,7 @@ def _changes_in_year(name: str, year: int) -> tuple[Change, ...]:
     instant, end = datetime(year, 1, 1), datetime(year + 1, 1, 1)  # noqa: DTZ001 - naive UTC
     before = offset_at(instant, where)
     while instant < end:
-        later = instant + _STEP
+        later = min(instant + _STEP, end)
         after = offset_at(later, where)
         if after != before:
             found.append(Change(_first_with(after, instant, later, where), before, after))

@@ -183,9 +183,17 @@ def status(config: Config, *, as_json: bool) -> int:
     if as_json:
         show.as_json(facts)
         return OK
-    heads = ["table", "files", "rows", "size", "first day", "last day"]
+    heads = ["table", "files", "unreadable", "rows", "size", "first day", "last day"]
     rows = [
-        (t["table"], t["files"], t["rows"], show.size(t["bytes"]), t["first_day"] or "", t["last_day"] or "")
+        (
+            t["table"],
+            t["files"],
+            t["unreadable"],
+            t["rows"],
+            show.size(t["bytes"]),
+            t["first_day"] or "",
+            t["last_day"] or "",
+        )
         for t in facts["tables"]
     ]
     show.table(f"Lake {facts['lake']}", heads, rows)

@@ -8,17 +8,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import urlsplit
 
+import structlog
 from sqlalchemy.engine import Engine
 
 from harvester.config import Config
-from harvester.errors import LedgerError
+from harvester.errors import LakeError, LedgerError
 from harvester.harvest import Harvest
 from harvester.intake import Progress, Stores
+from harvester.lake.atomic import replace_with
 from harvester.lake.lake import open_lake, read_identity, writing
 from harvester.lake.layout import Places
 from harvester.lake.quarantine import Quarantine
+from harvester.lake.raw import Archive
 from harvester.lake.registry import Registry
 from harvester.plan import Scope
 from harvester.sma.client import Client
@@ -26,12 +30,17 @@ from harvester.sma.settings import Credentials, Hosts, Limits
 from harvester.state.database import connect
 from harvester.state.inventory import Inventory
 from harvester.state.ledger import Ledger
+from harvester.state.snapshot import copy_ledger
 from harvester.state.succession import Succession
 
 PATIENCE = 7.0
 """Seconds after which work that has not heeded a signal is cancelled; ten is the promise."""
 LAKE_ID = "lake_id"
 """The ledger's fact about the lake that it belongs to."""
+SNAPSHOTS = 7
+"""How many copies of the ledger are kept."""
+
+log = structlog.get_logger()
 
 
 def utc_now() -> datetime:
@@ -88,14 +97,36 @@ def writable(config: Config, command: str) -> Iterator[Stores]:
             quarantine.clear(utc_now())
             yield Stores(
                 lake=lake,
+                raw=Archive(places) if config.raw.keep == "settled" else None,
                 registry=Registry(places.registry),
                 quarantine=quarantine,
                 inventory=Inventory(engine, plants_per_file=lake.identity.plants_per_file),
                 succession=Succession(engine),
                 ledger=ledger,
             )
+            keep_snapshot(places, engine, utc_now())
         finally:
             engine.dispose()
+
+
+def keep_snapshot(places: Places, engine: Engine, now: datetime) -> Path | None:
+    """Copy the ledger behind *engine* beside the lake, once a day (UTC), and keep the newest `SNAPSHOTS` copies.
+
+    Returns the new copy, None where there is one of today or none could be made, which is logged: the work that it
+    follows is done all the same.
+    """
+    days = places.snapshot_days()
+    if days and days[-1] >= now.date():
+        return None
+    file = places.snapshot(now.date())
+    try:
+        replace_with(file, lambda temporary: copy_ledger(engine, temporary), mode=0o600)
+        for day in days[: 1 - SNAPSHOTS] if len(days) >= SNAPSHOTS else ():
+            places.snapshot(day).unlink(missing_ok=True)
+    except (LakeError, LedgerError, OSError) as error:
+        log.warning("snapshot.failed", reason=str(error))
+        return None
+    return file
 
 
 def _same_lake(config: Config, ledger: Ledger, lake_id: str | None) -> None:

@@ -31,6 +31,7 @@ from harvester.config_sections import (
     Lake,
     Ledger,
     Rate,
+    Raw,
     Schedule,
     Secret,
     Sma,
@@ -47,6 +48,7 @@ __all__ = [
     "Lake",
     "Ledger",
     "Rate",
+    "Raw",
     "Schedule",
     "Since",
     "Sma",
@@ -72,6 +74,7 @@ class Config(BaseSettings):
     sma: Sma = Field(default_factory=Sma)
     rate: Rate = Field(default_factory=Rate)
     lake: Lake = Field(default_factory=Lake)
+    raw: Raw = Field(default_factory=Raw)
     ledger: Ledger = Field(default_factory=Ledger)
     harvest: Harvest = Field(default_factory=Harvest)
     schedule: Schedule = Field(default_factory=Schedule)

@@ -165,6 +165,13 @@ class Lake(_Section):
     """Files of the running day are written again after this many seconds at the earliest."""
 
 
+class Raw(_Section):
+    """Answers as they came, below the lake's own folder: what `replay` makes tables of without asking again."""
+
+    keep: Literal["settled", "none"] = "settled"
+    """Which answers are kept, compressed: those that settled a day, or none."""
+
+
 class Ledger(_Section):
     """Where the harvester remembers what it asked and what came."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
@@ -23,8 +24,8 @@ from harvester.sma.consent import ConsentState
 _DAYS = 7
 _PLOT_WIDTH = 72
 _QUERY = (
-    "SELECT plant_id, local_time::DATE AS day, round(sum(pv_generation * interval_minutes / 60) / 1000, 1) AS kwh "
-    "FROM read_parquet('{files}', union_by_name = true) GROUP BY ALL ORDER BY ALL"
+    "SELECT plant_id, date, round(sum(pv_generation * interval_minutes / 60) / 1000, 1) AS kwh "
+    "FROM read_parquet('{files}', hive_partitioning = true, union_by_name = true) GROUP BY ALL ORDER BY ALL"
 )
 
 
@@ -104,14 +105,10 @@ def _summarise(config: Config, report: Report, last: date) -> None:
     places = Places(config.lake.root)
     if curve := sample_day(places, last):
         _plot(curve)
-    query = (
-        "SELECT plant_id, local_time::DATE AS day, round(sum(pv_generation * interval_minutes / 60) / 1000, 1) AS kwh "  # noqa: S608
-        f"FROM read_parquet('{places.root}/plant_energy_balance/*/*.parquet', union_by_name = true) "
-        "GROUP BY ALL ORDER BY ALL"
-    )
+    query = _QUERY.format(files=f"{places.root}/plant_energy_balance/*/*.parquet".replace("'", "''"))
     show.OUT.print(f"The lake is {places.root}. Ask it, for instance with DuckDB:")
-    show.OUT.print(f'\n  duckdb -c "{query}"\n', markup=False)
-    show.OUT.print(f'or, in Python:\n\n  import duckdb; duckdb.sql("""{query}""").show()\n', markup=False)
+    show.OUT.print(f"\n  duckdb -c {shlex.quote(query)}\n", markup=False)
+    show.OUT.print(f"or, in Python:\n\n  import duckdb; duckdb.sql({query!r}).show()\n", markup=False)
 
 
 def _plot(curve: DayCurve) -> None:

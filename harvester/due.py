@@ -64,15 +64,11 @@ class DueNow:
             span = Span(min(span.first, ended), span.last)
         return plan.applicable(span, plant, device, now)
 
-    def _days(self, spans: Mapping[KnownSeries, Span], now: datetime) -> dict[Series, Sequence[date]]:
+    def _days(self, spans: Mapping[KnownSeries, Span], now: datetime) -> dict[Series, tuple[date, ...]]:
         spans = {known: span for known, span in spans.items() if span}
         if not spans:
             return {}
         first, last = min(span.first for span in spans.values()), max(span.last for span in spans.values())
-        known_days = self._ledger.days([known.series_id for known in spans], first, last)
-        found: dict[Series, Sequence[date]] = {}
-        for known, span in spans.items():
-            days = known_days[known.series_id]
-            if due := plan.due(span, days.settled, days.waiting, now):
-                found[known.series] = due
-        return found
+        answered = self._ledger.answered(self._part, first, last, now)
+        due = {known.series: plan.due(span, answered.get(known.series_id, ())) for known, span in spans.items()}
+        return {series: days for series, days in due.items() if days}

@@ -3,25 +3,26 @@
 The class says what to do next, the attributes carry the facts, the text says what, where and what to do::
 
     HarvestError
-    ├── Retry                 the same request may succeed in a moment
-    │   ├── Unreachable       no answer: refused, reset, name not resolved, TLS
-    │   ├── TimedOut          no answer in time
-    │   ├── ServerTrouble     5xx, 408, 425
-    │   ├── Throttled         429, with the wait the server asked for
-    │   └── BadBody           200, but the body is not what was promised
-    ├── Skip                  this request will not succeed now, others may; what it asked for stays due
-    │   ├── NotFound          404
-    │   ├── Forbidden         403
-    │   ├── Moved             308 that could not be followed
-    │   └── Rejected          any other 4xx
-    └── Stop                  the run ends
-        ├── CredentialsRefused   the token endpoint does not take the client
-        ├── NothingToAsk         no owner has accepted
-        ├── ConfigError          a key, type or value is wrong
-        ├── LakeError            the lake cannot be used
-        │   ├── Locked           another process writes to it
-        │   └── Full             no space is left
-        └── LedgerError          the ledger cannot be used
+    ├── AnswerError               something about one request
+    │   ├── Retry                 the same request may succeed in a moment
+    │   │   ├── Unreachable       no answer: refused, reset, name not resolved, TLS
+    │   │   ├── TimedOut          no answer in time
+    │   │   ├── ServerTrouble     5xx, 408, 425
+    │   │   ├── Throttled         429, with the wait the server asked for
+    │   │   └── BadBody           200, but the body is not what was promised
+    │   └── Skip                  it will not succeed now, others may; what it asked for stays due
+    │       ├── NotFound          404
+    │       ├── Forbidden         403
+    │       ├── Moved             308 that could not be followed
+    │       └── Rejected          any other 4xx
+    └── Stop                      the run ends
+        ├── CredentialsRefused    the token endpoint does not take the client
+        ├── NothingToAsk          no owner has accepted
+        ├── ConfigError           a key, type or value is wrong
+        ├── LakeError             the lake cannot be used
+        │   ├── Locked            another process writes to it
+        │   └── Full              no space is left
+        └── LedgerError           the ledger cannot be used
 
 ``exit_code`` on each class is the code that the command line ends with when that error ends the run.
 """

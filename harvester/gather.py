@@ -30,7 +30,7 @@ class Gathering:
     pieces: list[Decoded] = field(default_factory=list)
     """Answers decoded but not published."""
     answered: list[Payload] = field(default_factory=list)
-    """Answers decoded but not committed; their bodies are let go."""
+    """Answers decoded but not committed."""
     bytes: int = 0
     rows: int = 0
 

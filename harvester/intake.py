@@ -1,4 +1,4 @@
-"""From slices to rows in the lake and days in the ledger: ask, decode, publish, commit; in that order, always.
+"""From slices to rows in the lake and days in the ledger: ask, decode, publish, archive, commit; in that order.
 
 Data first, ledger second, merge idempotent: whatever ends a run between the two, the next one repeats the work and
 neither loses nor doubles a row.
@@ -22,6 +22,7 @@ from harvester.gather import DECODE_BYTES, PUBLISH_ROWS, Gathering, Published
 from harvester.lake.decode import ROWS_OF_A_DAY, Bad, DayCount
 from harvester.lake.lake import Lake
 from harvester.lake.quarantine import Quarantine
+from harvester.lake.raw import Archive, answer_of
 from harvester.lake.registry import Registry
 from harvester.model import Payload, Period, Series, Slice
 from harvester.plan import Batch
@@ -63,6 +64,8 @@ class Stores:
     inventory: Inventory
     succession: Succession
     ledger: Ledger
+    raw: Archive | None = None
+    """None where answers are not to be kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,8 +170,10 @@ class Intake:
         self._learn_weeks(published.answered, held)
         good = [payload for payload in published.answered if payload.slice not in spoiled]
         taken = [Taken(p, held.get(p.slice, ()), part.series[p.slice.series]) for p in good]
-        reads = [read for each in taken for read in self._reads(each, part)]
+        covered = [(each, tuple(self._reads(each, part))) for each in taken]
+        reads = [read for _, days in covered for read in days]
         learned = [fact for each in taken if (fact := each.learned())]
+        await asyncio.to_thread(self._archive, gathering.batch.part, covered, part)
         await asyncio.to_thread(self._stores.ledger.commit, reads, (), learned)
         for payload in good:
             if payload.moved:
@@ -182,6 +187,20 @@ class Intake:
         sure = self.rule.covers(piece.date) if piece.period is Period.WEEK else frozenset({piece.date})
         where = clock.zone(part.zones[piece.series.plant_id])
         return taken.reads((day for day in piece.days if day in sure), where, self._settle_after)
+
+    def _archive(self, number: int, covered: Sequence[tuple[Taken, Sequence[Read]]], part: Part) -> None:
+        """Keep the answers that settle a day as they came: after the data, before the ledger says so."""
+        if self._stores.raw is None:
+            return
+        found = []
+        for each, reads in covered:
+            payload, settled = each.payload, [read.day for read in reads if read.next_at is None]
+            if settled:
+                held, zone = [count.day for count in each.held], part.zones[payload.slice.series.plant_id]
+                found.append((answer_of(payload, settled, held, zone), payload.body))
+        if found:
+            series = found[0][0].slice.series
+            self._stores.raw.keep(number, self._stores.registry.table(series.level, series.set).table, found)
 
     def _again_or_miss(self, bad: Bad, part: Part) -> None:
         """Leave the days of an answer that could not be read due in this run, a few times.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 
 from harvester import clock
 from harvester.model import Device, Period, Plant, Series, Slice
@@ -105,14 +106,18 @@ def applicable(asked: Span, plant: Plant, device: Device | None, now: datetime) 
 
     Not before the plant's start-up, not after the device's deactivation, not after the plant's local today.
     """
-    where = clock.zone(plant.timezone)
-    first, last = asked.first, min(asked.last, clock.local_day(now, where))
-    if (began := start_day(plant)) is not None:
-        first = max(first, began)
+    began, today = _life(plant, now)
+    first, last = max(asked.first, began), min(asked.last, today)
     if device is not None and device.deactivated_at is not None:
-        # less a microsecond: what is switched off at midnight measured nothing on the day that begins there
+        # less a moment: a device switched off at midnight measures nothing on the day that begins there
         last = min(last, (device.deactivated_at - datetime.resolution).date())
     return Span(first, last)
+
+
+@lru_cache(maxsize=1024)
+def _life(plant: Plant, now: datetime) -> tuple[date, date]:
+    """Return the first day that *plant* can have rows on, and its local today."""
+    return start_day(plant) or date.min, clock.local_day(now, clock.zone(plant.timezone))
 
 
 def start_day(plant: Plant) -> date | None:
@@ -122,9 +127,9 @@ def start_day(plant: Plant) -> date | None:
     return clock.local_day(plant.start_up, clock.zone(plant.timezone))
 
 
-def due(span: Span, settled: Collection[date], waiting: Mapping[date, datetime], now: datetime) -> tuple[date, ...]:
-    """Return the days of *span* to be asked now: neither settled nor *waiting* for a later moment."""
-    return tuple(day for day in span if day not in settled and waiting.get(day, now) <= now)
+def due(span: Span, answered: Collection[date]) -> tuple[date, ...]:
+    """Return the days of *span* that are to be asked now: all but those *answered*."""
+    return tuple(day for day in span if day not in answered)
 
 
 def slices(series: Series, days: Sequence[date], rule: WeekRule, grid: date) -> Iterator[Slice]:
@@ -132,6 +137,14 @@ def slices(series: Series, days: Sequence[date], rule: WeekRule, grid: date) -> 
 
     ``Week`` where it is sure to cover two due days or more, ``Day`` otherwise.
     """
+    for period, at, covered in _cover(tuple(days), rule, grid):
+        yield Slice(series=series, period=period, date=at, days=covered)
+
+
+@lru_cache(maxsize=1024)
+def _cover(days: tuple[date, ...], rule: WeekRule, grid: date) -> list[tuple[Period, date, tuple[date, ...]]]:
+    """Return period, ``Date`` and days of each request; most series of a fleet are due on the same days."""
+    found: list[tuple[Period, date, tuple[date, ...]]] = []
     by_week: dict[date, list[date]] = {}
     for day in days:
         by_week.setdefault(week_of(day, grid), []).append(day)
@@ -141,16 +154,16 @@ def slices(series: Series, days: Sequence[date], rule: WeekRule, grid: date) -> 
             at, covered = _best_week(week, left, rule)
             if len(covered) < _LEAST_DAYS_FOR_A_WEEK:
                 break
-            yield Slice(series=series, period=Period.WEEK, date=at, days=tuple(covered))
+            found.append((Period.WEEK, at, covered))
             left = [day for day in left if day not in covered]
-        for day in left:
-            yield Slice(series=series, period=Period.DAY, date=day, days=(day,))
+        found.extend((Period.DAY, day, (day,)) for day in left)
+    return found
 
 
-def _best_week(week: date, wanted: Sequence[date], rule: WeekRule) -> tuple[date, list[date]]:
+def _best_week(week: date, wanted: Sequence[date], rule: WeekRule) -> tuple[date, tuple[date, ...]]:
     """Return the ``Date`` within *week* that is sure to cover most of *wanted*, and what it covers."""
-    choices = [week + _DAY * n for n in range(_WEEK)]
-    found = [(at, [day for day in wanted if day in rule.covers(at)]) for at in choices]
+    choices = [(at, rule.covers(at)) for at in (week + _DAY * n for n in range(_WEEK))]
+    found = [(at, tuple(day for day in wanted if day in covered)) for at, covered in choices]
     return max(found, key=lambda choice: len(choice[1]))
 
 

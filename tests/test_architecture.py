@@ -29,7 +29,7 @@ gather lake.inventory
 lake.parquet
 discover departures taken lake.merge lake.quarantine
 sma.client lake.decode
-sma.consent sma.exchange sma.monitoring lake.lake lake.registry lake.rows lake.stamps config
+sma.consent sma.exchange sma.monitoring lake.lake lake.raw lake.registry lake.rows lake.stamps config
 sma.answers sma.tally sma.tokens lake.schema due show config_sections
 sma.pace sma.retry sma.wire lake.atomic lake.measure lake.naming lake.sample log config_sources config_values
 state.database state.inventory state.ledger state.succession state.migrations.env catalog fetch plan report
@@ -76,7 +76,7 @@ PURE = (
 )
 """What these say depends on what they are handed and on nothing else."""
 WORLD = {"asyncio", "aiohttp", "os", "time", "random"}
-CLOCKS = {"cli", "compose", "daemon", "log", "sma.client", "sandbox.zones", "sandbox.bucket"}
+CLOCKS = {"cli", "compose", "daemon", "log", "sma.client", "sandbox.zones", "sandbox.cloud"}
 """Who may read the clock of the wall; everybody else is handed the time."""
 MONOTONIC = {"sma.pace", "sma.tokens", "sma.exchange", "sandbox"}
 """Who may measure how long something takes."""

@@ -194,7 +194,7 @@ def test_every_reader_sees_the_same_rows(lake: Path, views: duckdb.DuckDBPyConne
         assert view.select(other.columns).schema == other.schema
 
 
-async def test_the_query_that_the_demo_prints_runs(tmp_path: Path) -> None:
+def test_the_query_that_the_demo_prints_runs(tmp_path: Path) -> None:
     """A week of two plants, each day between nothing and what the plant could make in the sun of a day."""
     folder = tmp_path / "demo"
     arguments = (sys.executable, "-m", "harvester", "demo", "--folder", str(folder), "--plants", "2")

@@ -5,6 +5,8 @@
     <root>/<table>/date=YYYY-MM-DD/part-NNNNN.parquet   measurements and revisions, by plant-local day
     <root>/<table>/part-NNNNN.parquet                   master data
     <root>/_harvester/                                  everything that is not data
+    <root>/_harvester/raw/<table>/week=YYYY-MM-DD/part-NNNNN-<hash>.pack   answers as they came
+    <root>/_harvester/snapshots/ledger-YYYYMMDD.db                         copies of the ledger
 """
 
 from __future__ import annotations
@@ -20,6 +22,13 @@ _PATTERN = re.compile(
     r"(?:date=(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})/)?"
     r"part-(?P<part>[0-9]{5}|[1-9][0-9]{5,})\.parquet"
 )
+
+_PACK = re.compile(
+    r"(?P<table>[a-z][a-z0-9_]*)/"
+    r"week=(?P<week>[0-9]{4}-[0-9]{2}-[0-9]{2})/"
+    r"part-(?P<part>[0-9]{5}|[1-9][0-9]{5,})-(?P<digest>[0-9a-f]{16})\.pack"
+)
+_SNAPSHOT = re.compile(r"ledger-(?P<day>[0-9]{8})\.db")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -48,6 +57,32 @@ class Partition:
             raise ValueError(f"not a partition of the lake: {path}")
         day = found["day"]
         return cls(found["table"], date.fromisoformat(day) if day else None, int(found["part"]))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Pack:
+    """One file of the raw archive: answers to one measurement set, asked for dates of one week, of one part."""
+
+    table: str
+    week: date
+    """The Monday on or before the dates that were asked for."""
+    part: int
+    digest: str
+    """What tells the packs of one table, week and part apart: sixteen hexadecimal digits."""
+
+    @property
+    def path(self) -> PurePosixPath:
+        """Path below the folder of the raw archive."""
+        folder = PurePosixPath(self.table) / f"week={self.week.isoformat()}"
+        return folder / f"part-{self.part:05d}-{self.digest}.pack"
+
+    @classmethod
+    def parse(cls, path: PurePosixPath | str) -> Pack:
+        """Read a path below the folder of the raw archive back; raise ValueError for one that is no pack's."""
+        found = _PACK.fullmatch(str(path))
+        if not found:
+            raise ValueError(f"not a pack of the raw archive: {path}")
+        return cls(found["table"], date.fromisoformat(found["week"]), int(found["part"]), found["digest"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +115,44 @@ class Places:
     def quarantine(self) -> Path:
         """Answers that could not be decoded."""
         return self.own / "quarantine"
+
+    @property
+    def raw(self) -> Path:
+        """Answers that settled days, as they came."""
+        return self.own / "raw"
+
+    @property
+    def replays(self) -> Path:
+        """When answers of the raw archive were replayed, and with which corrected zones."""
+        return self.raw / "replays.json"
+
+    @property
+    def snapshots(self) -> Path:
+        """Copies of the ledger."""
+        return self.own / "snapshots"
+
+    def snapshot(self, day: date) -> Path:
+        """Where the copy of the ledger lies that was made on *day* (UTC)."""
+        return self.snapshots / f"ledger-{day:%Y%m%d}.db"
+
+    def snapshot_days(self) -> list[date]:
+        """Return the days of the copies of the ledger that are there, ascending."""
+        found = (_SNAPSHOT.fullmatch(file.name) for file in self.snapshots.glob("ledger-*.db"))
+        return sorted(date.fromisoformat(match["day"]) for match in found if match)
+
+    def pack(self, pack: Pack) -> Path:
+        """Where *pack* lies."""
+        return self.raw / pack.path
+
+    def packs(self, table: str = "*", week: date | None = None, part: int | None = None) -> list[Pack]:
+        """Return the packs that are there, all or those of one table, week or part, ascending."""
+        weeks = f"week={week.isoformat() if week else '*'}"
+        files = self.raw.glob(f"{table}/{weeks}/part-{'*' if part is None else f'{part:05d}'}-*.pack")
+        found = []
+        for file in files:
+            with contextlib.suppress(ValueError):
+                found.append(Pack.parse(file.relative_to(self.raw).as_posix()))
+        return sorted(found)
 
     def file(self, partition: Partition) -> Path:
         """Where *partition* lies."""

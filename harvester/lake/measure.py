@@ -17,6 +17,8 @@ class TableSize:
 
     table: str
     files: int
+    unreadable: int
+    """Files whose footer cannot be read; their rows are not counted."""
     rows: int
     bytes: int
     first_day: date | None
@@ -30,18 +32,29 @@ def measure(places: Places) -> list[TableSize]:
 
 
 def _measure(places: Places, table: str) -> TableSize:
-    rows = size = 0
     partitions = places.partitions(table)
-    for partition in partitions:
-        more, large = _file(places, partition)
-        rows, size = rows + more, size + large
+    counts = [_rows(places, partition) for partition in partitions]
     days = [partition.day for partition in partitions if partition.day is not None]
-    return TableSize(table, len(partitions), rows, size, min(days, default=None), max(days, default=None))
+    return TableSize(
+        table,
+        len(partitions),
+        counts.count(None),
+        sum(rows or 0 for rows in counts),
+        sum(_bytes(places, partition) for partition in partitions),
+        min(days, default=None),
+        max(days, default=None),
+    )
 
 
-def _file(places: Places, partition: Partition) -> tuple[int, int]:
-    path = places.file(partition)
+def _rows(places: Places, partition: Partition) -> int | None:
     try:
-        return int(pq.read_metadata(path).num_rows), path.stat().st_size
+        return int(pq.read_metadata(places.file(partition)).num_rows)
     except (OSError, pa.ArrowException):
-        return 0, 0
+        return None
+
+
+def _bytes(places: Places, partition: Partition) -> int:
+    try:
+        return places.file(partition).stat().st_size
+    except OSError:
+        return 0

@@ -7,8 +7,8 @@ import re
 
 from harvester.model import Level
 
-KEY_COLUMNS = ("plant_id", "device_id", "time", "local_time", "interval_minutes", "index")
-"""What identifies and places a row; a channel never takes one of these names."""
+KEY_COLUMNS = ("plant_id", "device_id", "time", "local_time", "interval_minutes", "index", "date", "year")
+"""What identifies and places a row, in the file or in its path; a channel never takes one of these names."""
 CLOSING_COLUMNS = ("other", "harvested_at")
 """What follows the channels."""
 

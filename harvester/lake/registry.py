@@ -41,6 +41,7 @@ class Registry:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._content = _read(path)
+        self._saved = msgspec.json.encode(self._content)
         self._schemas: dict[tuple[Level, str], TableSchema] = {}
 
     def table(self, level: Level, measurement_set: str) -> TableSchema:
@@ -52,9 +53,10 @@ class Registry:
 
     def learn(self, table: TableSchema, found: Iterable[tuple[str, Shape]]) -> TableSchema:
         """Record the channels *found* on the wire and return the schema that holds them."""
+        table = self.table(table.level, table.set)  # the given one may lack what another answer has brought
         new = [channel for channel in dict.fromkeys(found) if channel not in table.names]
         if not new:
-            return self.table(table.level, table.set)
+            return table
         entry = self._content.tables.setdefault(table.table, _Table(table.level, table.set))
         for name, shape in new:
             entry.channels.append(_Channel(name, shape, self._free_column(table, entry, name, shape)))
@@ -95,11 +97,13 @@ class Registry:
         return column
 
     def _save(self) -> None:
+        content = msgspec.json.encode(self._content)
         try:
-            replace_file(self._path, msgspec.json.format(msgspec.json.encode(self._content)) + b"\n")
+            replace_file(self._path, msgspec.json.format(content) + b"\n")
         except LakeError:
-            self._content = _read(self._path)  # what is not on disk is not recorded
+            self._content = msgspec.json.decode(self._saved, type=_Content)  # what is not on disk is not recorded
             raise
+        self._saved = content
 
 
 def _documented_tables(level: Level) -> set[str]:

@@ -21,7 +21,7 @@ _BUSY_SECONDS = 30
 def connect(file: Path, *, create: bool = True) -> Engine:
     """Open the ledger in the SQLite *file*, migrated to the version of this program; raise `LedgerError`.
 
-    With ``create=False`` a missing file is an error instead of an empty ledger.
+    With ``create=False``, for those who only read, a missing file and an older version are errors.
     """
     if not create and not file.exists():
         raise LedgerError(f"{file}: there is no ledger yet. `harvester run` or `harvester backfill` makes it.")
@@ -29,7 +29,7 @@ def connect(file: Path, *, create: bool = True) -> Engine:
     engine = sa.create_engine(URL.create("sqlite", database=str(file)), connect_args={"timeout": _BUSY_SECONDS})
     sa.event.listen(engine, "connect", _prepare_sqlite)
     try:
-        _migrate(engine)
+        _migrate(engine, write=create)
     except sa.exc.DBAPIError as error:
         engine.dispose()
         raise refusal(file, error) from error
@@ -54,6 +54,14 @@ def refusal(where: Path, error: sa.exc.DBAPIError) -> LedgerError:
     return LedgerError(f"{where}: the ledger cannot be used ({facts}).")
 
 
+def knows(version: str) -> bool:
+    """Tell whether this program can read a ledger of *version*."""
+    try:
+        return ScriptDirectory.from_config(_config()).get_revision(version) is not None
+    except CommandError:
+        return False
+
+
 def _make_folder(file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -69,23 +77,31 @@ def _prepare_sqlite(connection: object, _record: object) -> None:
     cursor.close()
 
 
-def _migrate(engine: Engine) -> None:
+def _config() -> Config:
     config = Config()
     scripts = str(resources.files("harvester.state").joinpath("migrations"))
     config.set_main_option("script_location", scripts.replace("%", "%%"))
+    return config
+
+
+def _migrate(engine: Engine, *, write: bool) -> None:
+    """Bring the ledger up to this version; who only reads refuses an older one instead, having no lock."""
+    config = _config()
     script = ScriptDirectory.from_config(config)
     with engine.connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
     if current == script.get_current_head():
         return
-    try:
-        if current is not None:
-            script.get_revision(current)
-    except CommandError as error:
+    if current is not None and not knows(current):
         raise LedgerError(
             f"{engine.url.database}: this ledger was written by a newer harvester (version {current}). "
             "Install that version; nothing was touched."
-        ) from error
+        )
+    if not write:
+        raise LedgerError(
+            f"{engine.url.database}: this ledger was written by an older harvester. `harvester run`, or any other "
+            "command that writes, brings it up to date."
+        )
     with engine.begin() as connection:
         # begun by hand: left to itself, sqlite3 commits each CREATE TABLE, and a kill leaves half a ledger
         connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -118,6 +118,23 @@ class Ledger:
                     known[row.series_id].open[from_number(row.day)] = _open_day(row)
         return known
 
+    def answered(self, part: int, first: date, last: date, now: datetime) -> dict[int, set[date]]:
+        """Return, for the series of *part*, the days from *first* to *last* that need not be asked *now*.
+
+        They are settled, or wait for a later moment. Series of which nothing is known are not in it.
+        """
+        found: dict[int, set[date]] = {}
+        members = sa.select(SERIES.c.series_id).where(SERIES.c.part == part).scalar_subquery()
+        between = MONTH.c.month.between(packed.month_of(first), packed.month_of(last))
+        days_between = OPEN_DAY.c.day.between(to_number(first), to_number(last))
+        waiting = sa.select(OPEN_DAY.c.series_id, OPEN_DAY.c.day).where(OPEN_DAY.c.series_id.in_(members), days_between)
+        with self._engine.connect() as db:
+            for series_id, month, days in db.execute(sa.select(MONTH).where(MONTH.c.series_id.in_(members), between)):
+                found.setdefault(series_id, set()).update(packed.settled(month, days, first, last))
+            for series_id, number in db.execute(waiting.where(OPEN_DAY.c.next_at > to_seconds(now))):
+                found.setdefault(series_id, set()).add(from_number(number))
+        return found
+
     def last_days(self, series_ids: Sequence[int]) -> dict[int, date]:
         """Return the last day that is known of each given series, settled or not; none where nothing is known."""
         found: dict[int, date] = {}
@@ -185,11 +202,11 @@ def _settle(db: Connection, reads: Sequence[Read]) -> None:
         days = grouped.setdefault((read.series_id, packed.month_of(read.day)), {})
         before = seen.get((read.series_id, to_number(read.day)), 0)
         days[read.day] = max(read.rows, before, days.get(read.day, 0))
-    known: Mapping[tuple[int, int], bytes] = {}
+    known: dict[tuple[int, int], bytes] = {}
     for some in portions(sorted({series_id for series_id, _ in grouped})):
         months = sorted({month for _, month in grouped})
         query = sa.select(MONTH).where(MONTH.c.series_id.in_(some), MONTH.c.month.in_(months))
-        known = {**known, **{(series_id, month): days for series_id, month, days in db.execute(query)}}
+        known.update({(series_id, month): days for series_id, month, days in db.execute(query)})
     rows = [
         {"series_id": key[0], "month": key[1], "days": packed.settle(known.get(key, b""), days)}
         for key, days in grouped.items()
@@ -199,8 +216,21 @@ def _settle(db: Connection, reads: Sequence[Read]) -> None:
         new.on_conflict_do_update(index_elements=["series_id", "month"], set_={"days": new.excluded.days}),
         rows,
     )
-    gone = sa.delete(OPEN_DAY).where(OPEN_DAY.c.series_id == sa.bindparam("s"), OPEN_DAY.c.day == sa.bindparam("d"))
-    db.execute(gone, [{"s": read.series_id, "d": to_number(read.day)} for read in reads])
+    _close(db, reads)
+
+
+def _close(db: Connection, reads: Sequence[Read]) -> None:
+    """Delete the open days that are settled now: many series share the same days, so few statements do."""
+    by_series: dict[int, set[int]] = {}
+    for read in reads:
+        by_series.setdefault(read.series_id, set()).add(to_number(read.day))
+    by_days: dict[frozenset[int], list[int]] = {}
+    for series_id, days in by_series.items():
+        by_days.setdefault(frozenset(days), []).append(series_id)
+    for shared, series_ids in by_days.items():
+        for some in portions(series_ids):
+            gone = sa.delete(OPEN_DAY).where(OPEN_DAY.c.series_id.in_(some), OPEN_DAY.c.day.in_(sorted(shared)))
+            db.execute(gone)
 
 
 def _rows_while_open(db: Connection, reads: Sequence[Read]) -> dict[tuple[int, int], int]:

@@ -6,10 +6,11 @@ Two bytes a day, little endian: 0 where the day is not settled, else the rows re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 
 _MOST = 0xFFFF
+_LONGEST_MONTH = 31
 
 
 def month_of(day: date) -> int:
@@ -25,6 +26,15 @@ def unpack(month: int, days: bytes) -> dict[date, int]:
         for at in range(0, len(days), 2)
         if (word := int.from_bytes(days[at : at + 2], "little"))
     }
+
+
+def settled(month: int, days: bytes, first: date, last: date) -> Iterator[date]:
+    """Return the settled days of *month* that lie from *first* to *last*, both inclusive."""
+    year, index = divmod(month, 12)
+    low = first.day if month_of(first) == month else 1
+    high = last.day if month_of(last) == month else _LONGEST_MONTH
+    part = days[2 * low - 2 : 2 * high]
+    return (date(year, index + 1, low + at // 2) for at in range(0, len(part), 2) if part[at] or part[at + 1])
 
 
 def settle(days: bytes, settled: Mapping[date, int]) -> bytes:

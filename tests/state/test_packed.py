@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harvester.state import packed
 
-FIXED = settings(deadline=None, derandomize=True, max_examples=200)
+FIXED = settings(deadline=None, derandomize=True, max_examples=60)
 MOST = 65_534
 """The most rows that are told apart."""
 
