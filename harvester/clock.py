@@ -130,6 +130,16 @@ def day_end(day: date, where: tzinfo) -> datetime:
     return day_start(day + timedelta(days=1), where)
 
 
+def month_after(day: date) -> date:
+    """Return the first day of the month after the one of *day*."""
+    return date(day.year + day.month // 12, day.month % 12 + 1, 1)
+
+
+def year_after(day: date) -> date:
+    """Return the first day of the year after the one of *day*."""
+    return date(day.year + 1, 1, 1)
+
+
 def local_day(instant: datetime, where: tzinfo) -> date:
     """Return the local day that the aware *instant* falls on."""
     return instant.astimezone(where).date()

@@ -28,6 +28,7 @@ from harvester.plan import Scope
 from harvester.sma.client import Client
 from harvester.sma.settings import Credentials, Hosts, Limits
 from harvester.state.database import connect
+from harvester.state.history import History
 from harvester.state.inventory import Inventory
 from harvester.state.ledger import Ledger
 from harvester.state.snapshot import copy_ledger
@@ -121,7 +122,7 @@ def keep_snapshot(places: Places, engine: Engine, now: datetime) -> Path | None:
     file = places.snapshot(now.date())
     try:
         replace_with(file, lambda temporary: copy_ledger(engine, temporary), mode=0o600)
-        for day in days[: 1 - SNAPSHOTS] if len(days) >= SNAPSHOTS else ():
+        for day in days[: 1 - SNAPSHOTS]:
             places.snapshot(day).unlink(missing_ok=True)
     except (LakeError, LedgerError, OSError) as error:
         log.warning("snapshot.failed", reason=str(error))
@@ -148,6 +149,7 @@ class Readable:
     places: Places
     ledger: Ledger
     inventory: Inventory
+    history: History
 
 
 @contextmanager
@@ -158,7 +160,7 @@ def readable(config: Config) -> Iterator[Readable]:
     engine: Engine = connect(config.ledger.path, create=False)
     try:
         per_file = identity.plants_per_file if identity else config.lake.plants_per_file
-        yield Readable(places, Ledger(engine), Inventory(engine, plants_per_file=per_file))
+        yield Readable(places, Ledger(engine), Inventory(engine, plants_per_file=per_file), History(engine))
     finally:
         engine.dispose()
 

@@ -47,9 +47,13 @@ class AnswerError(HarvestError):
 
 
 class Retry(AnswerError):
-    """The same request may succeed in a moment."""
+    """The same request may succeed in a moment; *retry_after* is the wait in seconds that the server asked for."""
 
     exit_code = 3
+
+    def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message, status=status)
+        self.retry_after = retry_after
 
 
 class Unreachable(Retry):
@@ -65,11 +69,7 @@ class ServerTrouble(Retry):
 
 
 class Throttled(Retry):
-    """429; *retry_after* is the wait in seconds that the server asked for, None if it named none."""
-
-    def __init__(self, message: str, *, status: int | None = 429, retry_after: float | None = None) -> None:
-        super().__init__(message, status=status)
-        self.retry_after = retry_after
+    """429: the budget of the credentials is spent; without *retry_after*, until the window has passed."""
 
 
 class BadBody(Retry):

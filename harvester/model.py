@@ -19,6 +19,18 @@ class Period(StrEnum):
 
     DAY = "Day"
     WEEK = "Week"
+    MONTH = "Month"
+    YEAR = "Year"
+    TOTAL = "Total"
+
+    @property
+    def summed(self) -> bool:
+        """Tell whether its rows are energies of days, months or years instead of intervals of a day."""
+        return self in {Period.MONTH, Period.YEAR, Period.TOTAL}
+
+
+EVER = dt.date(1970, 1, 1)
+"""Stands where the first day of a `Total` is asked for: it covers whatever there is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +93,15 @@ class Series:
         return f"{owner}/{self.set}"
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What one Month, Year or Total is about: a calendar month, a calendar year, or all time."""
+
+    period: Period
+    start: dt.date
+    """First plant-local day; `EVER` of a Total."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
     """One request for values, and the days it is made for."""
@@ -88,12 +109,24 @@ class Slice:
     series: Series
     period: Period
     date: dt.date
-    """The ``Date`` of the request, a plant-local day."""
+    """The ``Date`` of the request, a plant-local day; of a Month and Year their first, of a Total `EVER`."""
     days: tuple[dt.date, ...]
-    """Plant-local days that are due and that this request is hoped to cover, ascending."""
+    """Plant-local days that are due and that this request is hoped to cover, ascending; none where it asks sums."""
+
+    @property
+    def asked(self) -> str:
+        """The ``Date`` as SMA spells it: a day, 2026-10 for a month, 2026 for a year, nothing for Total."""
+        match self.period:
+            case Period.MONTH:
+                return f"{self.date:%Y-%m}"
+            case Period.YEAR:
+                return f"{self.date:%Y}"
+            case Period.TOTAL:
+                return ""
+        return self.date.isoformat()
 
     def __str__(self) -> str:
-        return f"{self.series} {self.period.value} {self.date}"
+        return f"{self.series} {self.period.value} {self.asked}".rstrip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,8 @@ The oracle knows neither offsets nor changes of them beforehand: it prints the w
 with zoneinfo, and what it printed must lead back to the instants.
 """
 
+# ruff: noqa: DTZ001 - local times are naive, and so are instants in bulk
+
 from __future__ import annotations
 
 import zoneinfo
@@ -50,7 +52,7 @@ def oracle_zone(name: str) -> ZoneInfo:
 
 def wall(instant: datetime, where: ZoneInfo) -> datetime:
     """Print the wall clock at a naive UTC instant."""
-    return where.fromutc(instant.replace(tzinfo=where)).replace(tzinfo=None, fold=0)
+    return where.fromutc(instant.replace(tzinfo=where)).replace(tzinfo=None)
 
 
 @dataclass(frozen=True)
@@ -76,18 +78,21 @@ class Seen:
 @cache
 def seen(name: str) -> tuple[Seen, ...]:
     """Return the changes of a zone, found by walking: days, then hours, then minutes, then seconds."""
-    return tuple(_walk(name, FIRST, LAST, (4 * DAY, DAY, HOUR, MINUTE, timedelta(seconds=1))))
+    where = oracle_zone(name)
+    ends = (FIRST.replace(tzinfo=where), LAST.replace(tzinfo=where))
+    return tuple(_walk(name, *ends, (4 * DAY, DAY, HOUR, MINUTE, timedelta(seconds=1))))
 
 
 def _walk(name: str, low: datetime, high: datetime, steps: Sequence[timedelta]) -> Iterator[Seen]:
-    where, step = oracle_zone(name), steps[0]
-    instant, before = low, wall(low, where) - low
+    """Walk from *low* to *high*: instants in UTC that carry the zone, as `fromutc` wants them."""
+    fromutc, step = oracle_zone(name).fromutc, steps[0]
+    instant, before = low, fromutc(low) - low
     while instant < high:
         later = min(instant + step, high)
-        after = wall(later, where) - later
+        after = fromutc(later) - later
         if after != before:
             if len(steps) == 1:
-                yield Seen(name, later, before, after)
+                yield Seen(name, later.replace(tzinfo=None), before, after)
             else:
                 yield from _walk(name, instant, later, steps[1:])
         instant, before = later, after

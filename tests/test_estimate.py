@@ -164,7 +164,7 @@ def test_series_can_be_left_alone(stores: Stores) -> None:
 
 def test_a_device_is_due_until_its_last_day(stores: Stores) -> None:
     """A device that was switched off is due up to that day; one switched off before the span not at all."""
-    off = datetime(2026, 5, 4, 12)
+    off = datetime(2026, 5, 4, 12)  # noqa: DTZ001 - plant-local
     stores.know("1", ["PowerAc"], device=Device(device_id="7", plant_id="1", name="", deactivated_at=off))
     due = due_now(stores, wanted())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from itertools import count
 
 import pytest
@@ -63,6 +63,12 @@ async def turns(number: int = 50) -> None:
     """Let everybody else go on."""
     for _ in range(number):
         await asyncio.sleep(0)
+
+
+async def drained(items: Iterable[int], pull: Callable[[int], Awaitable[int]], workers: int = 3) -> list[object]:
+    """Consume everything."""
+    async with fetching(items, pull, workers=workers, stop=asyncio.Event()) as outcomes:
+        return [outcome async for outcome in outcomes]
 
 
 async def until_stuck(source: Source) -> None:
@@ -180,9 +186,7 @@ async def test_a_programming_error_surfaces_bare() -> None:
         return number
 
     with pytest.raises(ZeroDivisionError, match="a mistake") as caught:
-        async with fetching(count(), pull, workers=3, stop=asyncio.Event()) as outcomes:
-            async for _ in outcomes:
-                pass
+        await drained(count(), pull)
 
     assert caught.value.__cause__ is cause
     assert not others()
@@ -195,9 +199,7 @@ async def test_a_stop_error_surfaces_bare() -> None:
         raise CredentialsRefused("the token endpoint does not take the client")
 
     with pytest.raises(CredentialsRefused) as caught:
-        async with fetching(range(9), pull, workers=3, stop=asyncio.Event()) as outcomes:
-            async for _ in outcomes:
-                pass
+        await drained(range(9), pull)
 
     assert caught.value.__cause__ is None
     assert not others()
@@ -212,9 +214,7 @@ async def test_an_error_of_the_items_surfaces_bare() -> None:
 
     source = Source()
     with pytest.raises(LookupError, match="no more plans"):
-        async with fetching(items(), source.pull, workers=2, stop=asyncio.Event()) as outcomes:
-            async for _ in outcomes:
-                pass
+        await drained(items(), source.pull)
 
     assert not others()
 
@@ -223,10 +223,14 @@ async def test_an_error_of_the_items_surfaces_bare() -> None:
 async def test_a_raising_consumer_surfaces_bare(error: BaseException) -> None:
     """What the consumer raises comes out as it is, also an error that would be a value from a pull."""
     source = Source()
-    with pytest.raises(type(error)) as caught:
+
+    async def consume() -> None:
         async with fetching(source, source.pull, workers=3, stop=asyncio.Event()) as outcomes:
             async for _ in outcomes:
                 raise error
+
+    with pytest.raises(type(error)) as caught:
+        await consume()
 
     assert caught.value is error
     assert source.flying == 0
@@ -237,12 +241,7 @@ async def test_cancellation_from_outside() -> None:
     """A cancelled consumer is cancelled, and all its workers with it."""
     source = Source(pauses=10_000)
 
-    async def consume() -> None:
-        async with fetching(source, source.pull, workers=3, stop=asyncio.Event()) as outcomes:
-            async for _ in outcomes:
-                pass
-
-    task = asyncio.create_task(consume())
+    task = asyncio.create_task(drained(source, source.pull))
     await turns()
     assert source.flying == 3
     task.cancel()

@@ -1,7 +1,9 @@
 """What storage/ tells the readers of a lake is true: its SQL and recipes run, and every reader sees the same rows."""
 
+import ast
 import asyncio
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -199,15 +201,16 @@ def test_the_query_that_the_demo_prints_runs(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     arguments = (sys.executable, "-m", "harvester", "demo", "--folder", str(folder), "--plants", "2")
     printed = subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
-    query = re.search(r'^  duckdb -c "(.*)"$', printed, flags=re.MULTILINE)
-    assert query
-    rows = duckdb.sql(query[1]).fetchall()
+    lines = [line.strip() for line in printed.splitlines()]
+    query = shlex.split(next(line for line in lines if line.startswith("duckdb -c ")))[2]
+    python = next(line for line in lines if line.startswith("import duckdb"))
+    rows = duckdb.sql(query).fetchall()
     peak = dict(opened(folder / "lake").execute("SELECT plant_id, peak_power / 1000 FROM plants").fetchall())
 
     assert len(peak) == 2
     assert len(rows) == 14
     assert all(0 < kwh < 14 * peak[plant] for plant, _, kwh in rows)
-    assert f'duckdb.sql("""{query[1]}""").show()' in printed
+    assert ast.literal_eval(re.search(r"duckdb\.sql\((.*)\)\.show\(\)", python)[1]) == query
 
 
 class TestReadme:

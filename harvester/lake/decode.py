@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from types import MappingProxyType
 
 import msgspec
 import polars as pl
@@ -112,11 +113,20 @@ class _Body:
     """What had to be left out of the frame, in words."""
 
 
-def decode(payloads: Sequence[Payload], registry: Registry, zones: Mapping[str, str]) -> Decoded:
+NO_CORRECTIONS: Mapping[str, str] = MappingProxyType({})
+
+
+def decode(
+    payloads: Sequence[Payload],
+    registry: Registry,
+    zones: Mapping[str, str],
+    corrected: Mapping[str, str] = NO_CORRECTIONS,
+) -> Decoded:
     """Decode answers to slices of one measurement set at one level.
 
-    *zones* maps plant ids to IANA names, for answers that do not name their plant's zone. Channels met for the
-    first time are recorded in *registry* before any row that holds them is returned.
+    *zones* maps plant ids to IANA names, for answers that do not name their plant's zone; *corrected* does so for
+    answers that name a wrong one. Channels met for the first time are recorded in *registry* before any row that
+    holds them is returned.
     """
     series = payloads[0].slice.series
     reader = Reader.of(registry.table(series.level, series.set))
@@ -132,7 +142,8 @@ def decode(payloads: Sequence[Payload], registry: Registry, zones: Mapping[str, 
     bodies: list[_Body] = []
     for payload, envelope, rows in read:
         try:
-            bodies.append(_place(payload, envelope, _conform(rows, reader, table), zones))
+            zone = _zone(payload.slice, envelope, zones, corrected)
+            bodies.append(_place(payload, envelope, _conform(rows, reader, table), zone))
         except (ValueError, OverflowError) as error:
             bad.append(Bad(payload, str(error)))
     bad.extend(Bad(body.payload, body.lost, partial=True) for body in bodies if body.lost)
@@ -163,16 +174,24 @@ def _conform(rows: pl.DataFrame | Walked, reader: Reader, table: TableSchema) ->
     return frame.with_columns(missing).select(shape.names())
 
 
-def _place(payload: Payload, envelope: _Envelope, frame: pl.DataFrame, zones: Mapping[str, str]) -> _Body:
+def _zone(piece: Slice, envelope: _Envelope, zones: Mapping[str, str], corrected: Mapping[str, str]) -> str:
+    """Return the zone of an answer's stamps; raise ValueError where there is none, or none that is known."""
+    plant = envelope.plant or _Plant()
+    names = (str(plant.plant_id or piece.series.plant_id), piece.series.plant_id)
+    given = [*(corrected.get(name) for name in names), plant.timezone, *(zones.get(name) for name in names)]
+    found = next((zone for zone in given if zone), None)
+    if found is None:
+        raise ValueError("neither the answer nor the plant list names a time zone")
+    clock.zone(found)  # an unknown one is a ValueError, also where there are no rows
+    return found
+
+
+def _place(payload: Payload, envelope: _Envelope, frame: pl.DataFrame, timezone: str) -> _Body:
     series, plant = payload.slice.series, envelope.plant or _Plant()
     plant_id = str(plant.plant_id or series.plant_id)
     device_id = series.device_id
     if device_id is not None and envelope.device is not None:
         device_id = str(envelope.device.device_id or device_id)
-    timezone = plant.timezone or zones.get(plant_id) or zones.get(series.plant_id)
-    if timezone is None:
-        raise ValueError("neither the answer nor the plant list names a time zone")
-    clock.zone(timezone)  # an unknown one is a ValueError, also where there are no rows
     frame = frame.with_columns(stamps.parse(frame.get_column("time")))
     minutes = RESOLUTION_MINUTES.get(envelope.resolution or "")
     if minutes is None:

@@ -138,7 +138,7 @@ def read(path: Path) -> pl.DataFrame | None:
         return None
     except (pa.ArrowException, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise LakeError(
-            f"{path}: not readable as Parquet ({error}). It was left as it is; move it away and ask its days again."
+            f"{path}: not readable as Parquet ({str(error).strip()}). It was left as it is; move it away and ask its days again."
         ) from error
     assert isinstance(frame, pl.DataFrame)  # noqa: S101 - of a table, not of a column
     return frame

@@ -85,11 +85,16 @@ def device_sets(base: str, device_id: str) -> Request[list[str]]:
 
 
 def values(base: str, wanted: Slice) -> Request[Answer]:
-    """Ask for the values of one slice; ``ReturnEnergyValues=false`` keeps intraday values in W."""
-    asked = _owner(wanted.series)
-    path = f"{asked}/measurements/sets/{segment(wanted.series.set)}/{wanted.period.value}"
-    date = wanted.date.isoformat()
-    return _get(base, path, Kind.VALUES, _reader(wanted.series), Date=date, ReturnEnergyValues="false")
+    """Ask for the values of one slice.
+
+    ``ReturnEnergyValues=false`` keeps intraday values in W; Month, Year and Total are in Wh by themselves, and
+    Total takes no ``Date``.
+    """
+    path = f"{_owner(wanted.series)}/measurements/sets/{segment(wanted.series.set)}/{wanted.period.value}"
+    query = {"Date": wanted.asked} if wanted.asked else {}
+    if not wanted.period.summed:
+        query["ReturnEnergyValues"] = "false"
+    return _get(base, path, Kind.VALUES, _reader(wanted.series), **query)
 
 
 def _owner(series: Series) -> str:

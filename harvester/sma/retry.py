@@ -23,8 +23,9 @@ class Patience:
     def delay(self, error: HarvestError, attempt: int, draw: float) -> float | None:
         """Return the seconds until the next try after *attempt* failures like *error*; None to give up.
 
-        *draw* is uniform in [0, 1): the wait is spread over the whole span (full jitter), so that many
-        workers do not come back at once. A 429 waits in the pace, which honours Retry-After for all.
+        *draw* is uniform in [0, 1): the wait is spread over the whole span (full jitter), so that many workers do not
+        come back at once, and is no shorter than what the server asked for. A 429 waits in the pace, which honours
+        Retry-After for all.
         """
         if not isinstance(error, Retry):
             return None
@@ -33,4 +34,5 @@ class Patience:
         if attempt >= self.attempts:
             return None
         # The exponent is bounded because a float overflows long before patience ends.
-        return draw * min(self.longest, self.first * 2.0 ** min(attempt - 1, 30))
+        wait = draw * min(self.longest, self.first * 2.0 ** min(attempt - 1, 30))
+        return max(wait, min(error.retry_after or 0.0, self.longest))

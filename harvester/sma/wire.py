@@ -27,6 +27,7 @@ from harvester.errors import (
     Moved,
     NotFound,
     Rejected,
+    Retry,
     ServerTrouble,
     Throttled,
 )
@@ -109,6 +110,7 @@ _MEANING: Mapping[int, type[AnswerError]] = {
     404: NotFound,
     408: ServerTrouble,
     425: ServerTrouble,
+    429: Throttled,
     501: Rejected,  # says never, not later
 }
 _MEANING_OF_CLASS: Mapping[int, type[AnswerError]] = {2: BadBody, 3: Moved, 4: Rejected, 5: ServerTrouble}
@@ -154,9 +156,9 @@ def refusal(response: Response) -> AnswerError:
         text += f", {advice}"
     if words := said(response.body):
         text += f' (the server says "{words}")'
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Throttled(text, status=status, retry_after=retry_after(response))
     meaning = _MEANING.get(status) or _MEANING_OF_CLASS.get(status // 100, BadBody)
+    if issubclass(meaning, Retry):
+        return meaning(text, status=status, retry_after=retry_after(response))
     return meaning(text, status=status)
 
 

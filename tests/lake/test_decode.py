@@ -268,7 +268,10 @@ def test_the_midnight_row_belongs_to_the_day_before(registry: Registry) -> None:
     decoded = decode([payload(answer(rows))], registry, {})
 
     assert decoded.rows.get_column("_date").to_list() == [DAY, DAY, date(2024, 6, 2)]
-    assert [(count.day, count.rows) for count in decoded.counts] == [(DAY, 2), (date(2024, 6, 2), 1)]
+    assert [(count.day, count.rows, count.minutes, count.newest) for count in decoded.counts] == [
+        (DAY, 2, 5, at("2024-06-01T22:00:00+00:00")),
+        (date(2024, 6, 2), 1, 5, at("2024-06-01T22:05:00+00:00")),
+    ]
 
 
 def test_a_week_is_counted_by_day(registry: Registry) -> None:
@@ -324,6 +327,9 @@ def test_point_samples(registry: Registry) -> None:
 
     assert decoded.rows.get_column("interval_minutes").to_list() == [None, None]
     assert decoded.rows.get_column("local_time").to_list() == [at("2024-06-01T00:37:01.202407")] * 2
+    assert [(count.minutes, count.newest) for count in decoded.counts] == [
+        (None, at("2024-05-31T22:37:01.202407+00:00")),
+    ]
     assert decoded.bad == ()
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harvester.lake.layout import Partition, Places
+from harvester.lake.layout import Pack, Partition, Places
 
 PARTITIONS = st.builds(
     Partition,
@@ -70,13 +70,29 @@ def test_no_text_but_a_path(text: str) -> None:
     assert parsed is None or str(parsed.path) == text
 
 
+PACKS = st.builds(
+    Pack,
+    table=st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True),
+    week=st.dates(min_value=date(1, 1, 1)),
+    part=st.integers(min_value=0, max_value=10**7),
+    digest=st.from_regex(r"[0-9a-f]{16}", fullmatch=True),
+)
+
+
+@given(PACKS)
+def test_round_trip_of_packs(pack: Pack) -> None:
+    """What a pack of the raw archive prints it parses again, and no reader of data takes it for data."""
+    assert Pack.parse(pack.path) == pack
+    assert pack.path.suffix != ".parquet"
+
+
 def test_places_of_our_own() -> None:
     """What is not data lies below `_harvester`, where no reader of data looks."""
     places = Places(Path("/lake"))
-    own = {places.identity, places.lock, places.registry, places.quarantine}
+    own = {places.identity, places.lock, places.registry, places.quarantine, places.raw, places.snapshots}
 
     assert {path.parent for path in own} == {Path("/lake/_harvester")}
-    assert len(own) == 4
+    assert len(own) == 6
 
 
 def test_partitions_are_found_in_order(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ PARTS = st.lists(st.tuples(ROWS, st.booleans()), min_size=1, max_size=4)
 
 
 @given(PARTS)
-@settings(FIXED, max_examples=120)
+@settings(FIXED, max_examples=80)
 def test_upsert(parts: list[tuple[dict[Key, dict[str, Any]], bool]]) -> None:
     """After any answers each row, each value, each moment and each revision is what a dictionary says."""
     model, frame = Model(), None
@@ -163,7 +163,7 @@ def test_upsert(parts: list[tuple[dict[Key, dict[str, Any]], bool]]) -> None:
 
 
 @given(PARTS, st.booleans())
-@settings(FIXED, max_examples=60)
+@settings(FIXED, max_examples=40)
 def test_idempotent(parts: list[tuple[dict[Key, dict[str, Any]], bool]], repeats: bool) -> None:  # noqa: FBT001 - drawn
     """The last answer once more, asked later, changes nothing: no row, no moment, no order."""
     answers = [Answer(n, rows, whole=whole, repeats=repeats) for n, (rows, whole) in enumerate(parts)]
@@ -177,7 +177,7 @@ def test_idempotent(parts: list[tuple[dict[Key, dict[str, Any]], bool]], repeats
 
 
 @given(ROWS, st.data())
-@settings(FIXED, max_examples=60)
+@settings(FIXED, max_examples=40)
 def test_consistent_answers_in_any_order(truth: dict[Key, dict[str, Any]], data: st.DataObject) -> None:
     """Answers that do not contradict each other give the same rows and values in any order."""
     names = st.sets(st.sampled_from(CHANNELS))
@@ -198,7 +198,7 @@ def test_consistent_answers_in_any_order(truth: dict[Key, dict[str, Any]], data:
 
 
 @given(PARTS, st.booleans())
-@settings(FIXED, max_examples=60)
+@settings(FIXED, max_examples=40)
 def test_sorted_with_one_row_a_key(parts: list[tuple[dict[Key, dict[str, Any]], bool]], repeats: bool) -> None:  # noqa: FBT001 - drawn
     """Rows are sorted by key, and each key has one."""
     frame = merged(*(Answer(n, rows, whole=whole, repeats=repeats) for n, (rows, whole) in enumerate(parts))).frame

@@ -37,6 +37,15 @@ def test_waits_are_bounded_and_spread(attempt: int, draw: float) -> None:
     assert 0 <= wait <= 60 * draw
 
 
+@given(asked=st.floats(0, 500), draw=st.floats(0, 1, exclude_max=True))
+def test_a_server_in_trouble_names_its_wait(asked: float, draw: float) -> None:
+    """Retry-After of a 503 is the least wait, up to a minute."""
+    wait = PATIENCE.delay(ServerTrouble("?", retry_after=asked), 1, draw)
+
+    assert wait is not None
+    assert min(asked, 60) <= wait <= max(min(asked, 60), 1)
+
+
 def test_429_has_its_own_patience_and_no_wait_here() -> None:
     """The pace waits for all, so a refused request is only counted."""
     waits = [PATIENCE.delay(Throttled("?", retry_after=7), attempt, 0.5) for attempt in (1, 11, 12)]

@@ -40,7 +40,7 @@ INVERTER = Device(
     serial="3004711",
     generator_power=9900.0,
     is_active=False,
-    deactivated_at=datetime(2025, 3, 1, 12, 30),
+    deactivated_at=datetime(2025, 3, 1, 12, 30),  # noqa: DTZ001 - plant-local
 )
 
 

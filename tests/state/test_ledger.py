@@ -44,6 +44,13 @@ def failure(day: date = FIRST, reason: str = "503", *, series: int = 1, at: date
     return Failure(series_id=series, day=day, failed_at=at, reason=reason)
 
 
+def offer(inventory: Inventory, sets: list[str], plant_id: str = "1") -> None:
+    """Have a plant offer some sets, numbered in the order of their names."""
+    plant = Plant(plant_id=plant_id, name="", timezone="UTC")
+    inventory.see_plants([plant], NOW)
+    inventory.explored(plant, [], {None: sets}, NOW)
+
+
 def known(ledger: Ledger, series: int = 1) -> Days:
     """Return all that is known of a series."""
     return ledger.days([series], *EVER)[series]
@@ -148,6 +155,21 @@ def test_a_large_fleet_fits_into_statements(ledger: Ledger) -> None:
     assert all(days.settled == {FIRST: 288} for days in found.values())
 
 
+def test_answered_is_asked_part_by_part(tmp_path: Path) -> None:
+    """What is answered is told for the series of one part; nothing is told of others, nor of unknown days."""
+    engine = connect(tmp_path / "ledger.db")
+    inventory, ledger = Inventory(engine, plants_per_file=1), Ledger(engine)
+    offer(inventory, ["A", "B"])
+    offer(inventory, ["A"], "2")
+    ledger.commit([read(series=1), read(FIRST + DAY, series=1, again=NOW), read(FIRST, series=3, again=NOW + HOUR)])
+
+    assert ledger.answered(0, *EVER, NOW) == {1: {FIRST}}
+    assert ledger.answered(0, *EVER, NOW - HOUR) == {1: {FIRST, FIRST + DAY}}
+    assert ledger.answered(1, *EVER, NOW) == {3: {FIRST}}
+    assert ledger.answered(2, *EVER, NOW) == {}
+    engine.dispose()
+
+
 def test_last_days(ledger: Ledger) -> None:
     """The last day of a series is the later of its last settled and its last open one; none where nothing is known."""
     ledger.commit([read(series=1), read(FIRST + 40 * DAY, series=1), read(FIRST, series=2), read(FIRST, series=4)])
@@ -166,9 +188,7 @@ def test_what_answers_tell_of_a_series(tmp_path: Path) -> None:
     """The newest row only moves on; interval and lag stay as they were where an answer tells none."""
     engine = connect(tmp_path / "ledger.db")
     inventory, ledger = Inventory(engine, plants_per_file=9), Ledger(engine)
-    plant = Plant(plant_id="1", name="", timezone="UTC")
-    inventory.see_plants([plant], NOW)
-    inventory.explored(plant, [], {None: ["EnergyBalance"]}, NOW)
+    offer(inventory, ["EnergyBalance"])
     (fresh,) = inventory.offered_series(0)
     number = fresh.series_id
     for minutes, newest, lag in [(5, NOW, 90), (None, NOW - HOUR, None), (None, NOW + HOUR, 120)]:
@@ -227,6 +247,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.engine = connect(Path(self.folder.name) / "ledger.db")
         self.ledger = Ledger(self.engine)
         self.model: dict[tuple[int, date], Known] = {}
+        offer(Inventory(self.engine, plants_per_file=9), ["A", "B", "C"])
 
     @initialize(key=keys)
     def begin(self, key: tuple[int, date]) -> None:
@@ -274,6 +295,17 @@ class LedgerMachine(RuleBasedStateMachine):
         """Ask for the days of a span."""
         self._compare(FIRST + DAY * low, FIRST + DAY * high)
 
+    @rule(low=st.integers(-5, 70), high=st.integers(-5, 70), now=moments)
+    def ask_what_is_answered(self, low: int, high: int, now: datetime) -> None:
+        """Ask which days of a span need not be asked at some moment."""
+        first, last = FIRST + DAY * low, FIRST + DAY * max(low, high)
+        expected: dict[int, set[date]] = {}
+        for (series, day), state in self.model.items():
+            if first <= day <= last and (state.settled or (state.open and state.open.next_at > now)):
+                expected.setdefault(series, set()).add(day)
+        found = self.ledger.answered(0, first, last, now)
+        assert {series: days for series, days in found.items() if days} == expected
+
     @invariant()
     def agrees(self) -> None:
         """Ledger and model know the same."""
@@ -281,7 +313,7 @@ class LedgerMachine(RuleBasedStateMachine):
         failed = [day for day in self.model.values() if day.open and day.open.failed]
         opened = [day for day in self.model.values() if day.open and not day.open.failed]
         settled = [day for day in self.model.values() if day.settled]
-        assert self.ledger.summary() == Summary(0, len(settled), len(opened), len(failed))
+        assert self.ledger.summary() == Summary(3, len(settled), len(opened), len(failed))
         assert [(series, day, known) for series, day, known in self.ledger.failures()] == [
             (*key, day.open) for key, day in sorted(self.model.items()) if day.open and day.open.failed
         ]

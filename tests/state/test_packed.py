@@ -85,3 +85,16 @@ def test_no_rows_is_not_unsettled() -> None:
 
     assert packed.unpack(packed.month_of(day), packed.settle(b"", {day: 0})) == {day: 0}
     assert packed.unpack(packed.month_of(day), b"") == {}
+
+
+@FIXED
+@given(given=filled(1), first=st.integers(-40, 40), length=st.integers(0, 80))
+def test_settled_days_of_a_span(given: tuple[int, list[dict[date, int]]], first: int, length: int) -> None:
+    """The settled days of a span are those of the whole month that lie in it, also days without a row."""
+    month, (days,) = given
+    low = date(month // 12, month % 12 + 1, 1) + timedelta(days=first)
+    high = low + timedelta(days=length)
+    overlaps = packed.month_of(low) <= month <= packed.month_of(high)
+    found = packed.settled(month, packed.settle(b"", days), low, high) if overlaps else ()
+
+    assert sorted(found) == sorted(day for day in days if low <= day <= high)
