@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from harvester import __version__, commands, config, demo, log, show
+from harvester import __version__, commands, config, demo, log, preview, show
 from harvester.compose import scope_of
 from harvester.config import LOCAL_OWNER
 from harvester.errors import ConfigError, HarvestError
@@ -23,6 +23,8 @@ from harvester.options import (
     ConfigFile,
     Devices,
     From,
+    MaybeFrom,
+    MaybeTo,
     OneLevel,
     Owners,
     Plants,
@@ -99,19 +101,24 @@ def backfill(
 @app.command()
 def plan(
     context: typer.Context,
-    first: From,
-    last: To,
+    first: MaybeFrom = None,
+    last: MaybeTo = None,
     plant: Plants = None,
     device: Devices = None,
     set_: Sets = None,
     level: OneLevel = None,
+    live: Annotated[bool, typer.Option("--live", help="Print the freshness that the budget can hold.")] = False,
     config_file: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print what a backfill would cost; spends no request."""
+    """Print what a backfill would cost, or how fresh live data can be; spends no request."""
     loaded = load(context, config_file)
+    if live:
+        raise typer.Exit(preview.live(loaded, as_json=as_json))
+    if first is None or last is None:
+        raise typer.BadParameter("give --from and --to, or --live")
     wanted = commands.backfill(first, last, chosen(loaded, plant, device, set_, level), newest_first=False)
-    raise typer.Exit(commands.show_plan(loaded, wanted, as_json=as_json))
+    raise typer.Exit(preview.costs(loaded, wanted, as_json=as_json))
 
 
 @app.command()

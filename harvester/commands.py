@@ -17,7 +17,6 @@ from harvester.config import Config
 from harvester.discover import explore, list_plants
 from harvester.due import Wanted
 from harvester.errors import AnswerError, ConfigError, NothingToAsk
-from harvester.estimate import Estimate, estimate
 from harvester.intake import WEEK_RULE, Stores
 from harvester.lake.inventory import publish_inventory
 from harvester.lake.measure import measure
@@ -147,33 +146,6 @@ async def discover(config: Config, *, as_json: bool) -> int:
 
 def _plain(value: Any) -> dict[str, Any]:
     return {name: str(v) if hasattr(v, "isoformat") else v for name, v in asdict(value).items()}
-
-
-def show_plan(config: Config, wanted: Wanted, *, as_json: bool) -> int:
-    """Print what *wanted* would cost, without asking anybody."""
-    with readable(config) as stores:
-        found = estimate(stores.inventory, stores.ledger, wanted, utc_now())
-    minutes = found.minutes(config.rate.requests, config.rate.window_seconds)
-    if as_json:
-        show.as_json({**found.facts(), "minutes": minutes})
-        return OK
-    _tell_plan(found, minutes)
-    return OK
-
-
-def _tell_plan(found: Estimate, minutes: float | None) -> None:
-    heads = ["set", "series", "series-days", "requests"]
-    show.table("Requests", heads, [(c.set, c.series, c.series_days, c.requests) for c in found.by_set])
-    show.OUT.print(
-        f"{found.requests:,} requests for {found.series_days:,} series-days of {found.series:,} series; "
-        f"about {found.rows:,} rows"
-    )
-    if minutes is None:
-        show.OUT.print("How long that takes depends on your budget: set rate.requests to what SMA allows.")
-    else:
-        show.OUT.print(f"{minutes:,.1f} minutes under the present budget")
-    if not found.plants:
-        show.OUT.print("No plant is known yet: run `harvester discover` first.")
 
 
 def status(config: Config, *, as_json: bool) -> int:

@@ -31,6 +31,7 @@ from harvester.state.database import connect
 from harvester.state.history import History
 from harvester.state.inventory import Inventory
 from harvester.state.ledger import Ledger
+from harvester.state.period_ledger import PeriodLedger
 from harvester.state.snapshot import copy_ledger
 from harvester.state.succession import Succession
 
@@ -104,6 +105,7 @@ def writable(config: Config, command: str) -> Iterator[Stores]:
                 inventory=Inventory(engine, plants_per_file=lake.identity.plants_per_file),
                 succession=Succession(engine),
                 ledger=ledger,
+                periods=PeriodLedger(engine),
             )
             keep_snapshot(places, engine, utc_now())
         finally:

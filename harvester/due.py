@@ -2,16 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+from enum import Enum
 
-from harvester import plan
-from harvester.model import Device, Plant, Series, Slice
+from harvester import periods, plan
+from harvester.model import Device, Plant, Series, Slice, Stretch
 from harvester.plan import Batch, Scope, Span, SpanOf
 from harvester.state.inventory import Inventory, KnownSeries
 from harvester.state.ledger import Ledger
+from harvester.state.period_ledger import PeriodLedger
 from harvester.week import WeekRule
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+"""Later than any day waits."""
+
+
+class Again(Enum):
+    """Which days a run asks of those that were asked before."""
+
+    DUE = "due"
+    """Not the settled ones, nor those that wait for a later moment."""
+    UNSETTLED = "unsettled"
+    """All but the settled ones, without waiting."""
+    ALL = "all"
+
+
+class Asked:
+    """The days of each series that this run has asked to an end: read, or given up on for now.
+
+    A bit for each day, so that a run over many years stays small.
+    """
+
+    def __init__(self) -> None:
+        self._bits: dict[tuple[Series, int], int] = {}
+
+    def add(self, series: Series, days: Iterable[date]) -> None:
+        """Note that *days* of *series* are not to be asked again in this run."""
+        for day in days:
+            key = (series, day.year)
+            self._bits[key] = self._bits.get(key, 0) | _bit(day)
+
+    def without(self, series: Series, days: Iterable[date]) -> tuple[date, ...]:
+        """Return those of *days* that this run has not asked of *series* to an end."""
+        return tuple(day for day in days if not self._bits.get((series, day.year), 0) & _bit(day))
+
+
+def _bit(day: date) -> int:
+    return 1 << 32 * day.month + day.day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +63,7 @@ class Wanted:
     newest_first: bool = False
     resume: bool = False
     """Whether a series whose history ended before its span is asked from where it ended."""
+    again: Again = Again.DUE
 
 
 class DueNow:
@@ -46,14 +86,28 @@ class DueNow:
         ids = [known.series_id for known in self.offered]
         self._ended = ledger.last_days(ids) if wanted.resume else {}
 
-    def batches(self, rule: WeekRule, now: datetime, *, leave: Callable[[Series], bool]) -> list[Batch]:
-        """Return the fewest requests that cover what is due *now*, but for the series to *leave* alone."""
-        due = self._days({known: self._span(known, now) for known in self.offered if not leave(known.series)}, now)
+    def batches(
+        self, rule: WeekRule, now: datetime, *, leave: Callable[[Series], bool], asked: Asked | None = None
+    ) -> list[Batch]:
+        """Return the fewest requests that cover what is due *now*, but for series to *leave* and days *asked*."""
+        spans = {known: self._span(known, now) for known in self.offered if not leave(known.series)}
+        due = self._days(spans, now, asked or Asked())
         if not due:
             return []
         grid = rule.grid(min(days[0] for days in due.values()))
         slices: list[Slice] = [s for series, days in due.items() for s in plan.slices(series, days, rule, grid)]
         return plan.batches(self._part, slices, grid, newest_first=self._wanted.newest_first)
+
+    def sums(self, ledger: PeriodLedger, now: datetime, *, leave: Callable[[Series], bool]) -> list[Batch]:
+        """Return the Month, Year and Total requests that are due *now*, but for the series to *leave* alone."""
+        asked = [known for known in self.offered if periods.sums_up(known.series) and not leave(known.series)]
+        read = ledger.known([known.series_id for known in asked])
+        wanted: list[tuple[Series, Stretch]] = []
+        for known in asked:
+            again = {stretch: state.next_at for stretch, state in read[known.series_id].items()}
+            due = periods.due(self._span(known, now), again, now, resume=self._wanted.resume)
+            wanted.extend((known.series, stretch) for stretch in due)
+        return periods.batches(self._part, wanted)
 
     def _span(self, known: KnownSeries, now: datetime) -> Span:
         series = known.series
@@ -64,11 +118,21 @@ class DueNow:
             span = Span(min(span.first, ended), span.last)
         return plan.applicable(span, plant, device, now)
 
-    def _days(self, spans: Mapping[KnownSeries, Span], now: datetime) -> dict[Series, tuple[date, ...]]:
+    def _days(self, spans: Mapping[KnownSeries, Span], now: datetime, asked: Asked) -> dict[Series, tuple[date, ...]]:
         spans = {known: span for known, span in spans.items() if span}
         if not spans:
             return {}
         first, last = min(span.first for span in spans.values()), max(span.last for span in spans.values())
-        answered = self._ledger.answered(self._part, first, last, now)
+        answered = self._answered(first, last, now)
         due = {known.series: plan.due(span, answered.get(known.series_id, ())) for known, span in spans.items()}
-        return {series: days for series, days in due.items() if days}
+        return {series: left for series, days in due.items() if (left := asked.without(series, days))}
+
+    def _answered(self, first: date, last: date, now: datetime) -> Mapping[int, Collection[date]]:
+        """Return, by series, the days that are not to be asked again."""
+        match self._wanted.again:
+            case Again.DUE:
+                return self._ledger.answered(self._part, first, last, now)
+            case Again.UNSETTLED:
+                return self._ledger.answered(self._part, first, last, _NEVER)
+            case Again.ALL:
+                return {}

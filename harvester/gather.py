@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from harvester.lake.decode import Bad, DayCount, Decoded, decode
 from harvester.lake.layout import Places
 from harvester.lake.parquet import Written, publish
+from harvester.lake.period_rows import decode_periods
 from harvester.lake.registry import Registry
 from harvester.model import Payload, Slice
 from harvester.plan import Batch
@@ -48,7 +49,8 @@ class Gathering:
         """Decode what came since the last time."""
         if not self.payloads:
             return
-        piece = decode(self.payloads, registry, zones)
+        read = decode_periods if self.batch.summed else decode
+        piece = read(self.payloads, registry, zones)
         self.pieces.append(piece)
         self.rows += piece.rows.height
         self.answered.extend(self.payloads)

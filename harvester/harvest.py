@@ -122,10 +122,15 @@ class Harvest:
         )
         while not self._stop.is_set():
             rule = self._intake.rule
-            batches = due.batches(rule, self._wall(), leave=self._intake.gave_up)
+            batches = due.batches(rule, self._wall(), leave=self._intake.gave_up, asked=part.asked)
             if not batches:
-                return
+                break
             await self._intake.stream(self._probe(batches, rule) or batches, part)
+        while not self._stop.is_set():
+            sums = due.sums(self._stores.periods, self._wall(), leave=self._intake.gave_up)
+            if not sums:
+                break
+            await self._intake.stream(sums, part)
 
     def _probe(self, batches: Sequence[Batch], rule: WeekRule) -> list[Batch]:
         """Return the first Week of *batches* alone: its answer tells which days a Week covers.

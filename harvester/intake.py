@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
 
-from harvester import clock
+from harvester import clock, periods
+from harvester.due import Asked
 from harvester.errors import AnswerError, BadBody
 from harvester.fetch import Failed, Outcome, fetching
 from harvester.gather import DECODE_BYTES, PUBLISH_ROWS, Gathering, Published
@@ -24,12 +25,13 @@ from harvester.lake.lake import Lake
 from harvester.lake.quarantine import Quarantine
 from harvester.lake.raw import Archive, answer_of
 from harvester.lake.registry import Registry
-from harvester.model import Payload, Period, Series, Slice
+from harvester.model import Payload, Period, Series, Slice, Stretch
 from harvester.plan import Batch
 from harvester.report import Report
 from harvester.sma.client import Client
 from harvester.state.inventory import Inventory, KnownSeries
 from harvester.state.ledger import Failure, Ledger, Read
+from harvester.state.period_ledger import PeriodLedger, StretchFailure
 from harvester.state.succession import Succession
 from harvester.taken import Taken
 from harvester.week import Convention, WeekRule
@@ -64,6 +66,7 @@ class Stores:
     inventory: Inventory
     succession: Succession
     ledger: Ledger
+    periods: PeriodLedger
     raw: Archive | None = None
     """None where answers are not to be kept."""
 
@@ -76,6 +79,8 @@ class Part:
     """Plant id to IANA name."""
     series: Mapping[Series, KnownSeries]
     """What the inventory knows of the series that may be asked."""
+    asked: Asked = field(default_factory=Asked)
+    """What this run has asked of them."""
 
 
 class Intake:
@@ -170,16 +175,35 @@ class Intake:
         self._learn_weeks(published.answered, held)
         good = [payload for payload in published.answered if payload.slice not in spoiled]
         taken = [Taken(p, held.get(p.slice, ()), part.series[p.slice.series]) for p in good]
-        covered = [(each, tuple(self._reads(each, part))) for each in taken]
-        reads = [read for _, days in covered for read in days]
-        learned = [fact for each in taken if (fact := each.learned())]
-        await asyncio.to_thread(self._archive, gathering.batch.part, covered, part)
-        await asyncio.to_thread(self._stores.ledger.commit, reads, (), learned)
+        commit = self._commit_sums if gathering.batch.summed else self._commit_days
+        reads = await asyncio.to_thread(commit, gathering.batch.part, taken, part)
         for payload in good:
             if payload.moved:
                 level = payload.slice.series.level.value
                 self._stores.inventory.add_alias(level, *payload.moved, payload.asked_at)
         self._count(published, sum(1 for each in taken if not each.held), reads)
+
+    def _commit_days(self, number: int, taken: Sequence[Taken], part: Part) -> Sequence[Read]:
+        """Archive what settles days and tell the ledger which days were covered; return them."""
+        covered = [(each, tuple(self._reads(each, part))) for each in taken]
+        reads = [read for _, days in covered for read in days]
+        learned = [fact for each in taken if (fact := each.learned())]
+        self._archive(number, covered, part)
+        self._stores.ledger.commit(reads, (), learned)
+        for each, days in covered:
+            part.asked.add(each.payload.slice.series, (read.day for read in days))
+        return reads
+
+    def _commit_sums(self, _number: int, taken: Sequence[Taken], part: Part) -> Sequence[Read]:
+        """Tell the ledger which Month, Year and Total were answered; no day is settled by them."""
+        zones = (clock.zone(part.zones[each.payload.slice.series.plant_id]) for each in taken)
+        self._stores.periods.commit(
+            [
+                periods.read_of(each.payload, each.known.series_id, where, self._settle_after)
+                for each, where in zip(taken, zones, strict=True)
+            ]
+        )
+        return ()
 
     def _reads(self, taken: Taken, part: Part) -> Iterator[Read]:
         """Tell which due days the answer is sure to have covered."""
@@ -219,7 +243,15 @@ class Intake:
         self._report.miss(piece, str(error))
         log.warning("slice.failed", slice=str(piece), days=len(piece.days), reason=str(error))
         series_id, now = part.series[piece.series].series_id, self._wall()
-        failures = [Failure(series_id=series_id, day=day, failed_at=now, reason=str(error)) for day in piece.days]
+        if piece.period.summed:
+            stretch = Stretch(piece.period, piece.date)
+            failed = StretchFailure(series_id=series_id, stretch=stretch, failed_at=now, reason=str(error))
+            self._stores.periods.commit((), [failed])
+            return
+        part.asked.add(piece.series, piece.days)
+        settled = self._stores.ledger.days([series_id], piece.days[0], piece.days[-1])[series_id].settled
+        left = [day for day in piece.days if day not in settled]  # a settled day that is asked again stays settled
+        failures = [Failure(series_id=series_id, day=day, failed_at=now, reason=str(error)) for day in left]
         self._stores.ledger.commit((), failures)
 
     def _learn_weeks(self, answered: Sequence[Payload], held: Mapping[Slice, Sequence[DayCount]]) -> None:

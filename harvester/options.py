@@ -32,6 +32,12 @@ From = Annotated[
     date, typer.Option("--from", metavar="DATE", parser=parse_day, help="First plant-local day, inclusive.")
 ]
 To = Annotated[date, typer.Option("--to", metavar="DATE", parser=parse_day, help="Last plant-local day, inclusive.")]
+MaybeFrom = Annotated[
+    date | None, typer.Option("--from", metavar="DATE", parser=parse_day, help="First plant-local day, inclusive.")
+]
+MaybeTo = Annotated[
+    date | None, typer.Option("--to", metavar="DATE", parser=parse_day, help="Last plant-local day, inclusive.")
+]
 Plants = Annotated[list[str] | None, typer.Option("--plant", metavar="ID", help="Only this plant; repeatable.")]
 Devices = Annotated[list[str] | None, typer.Option("--device", metavar="ID", help="Only this device; repeatable.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="NAME", help="Only this set; repeatable.")]

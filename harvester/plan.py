@@ -71,11 +71,20 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Slices whose answers go into the same files: of one part, one measurement set and one week."""
+    """Slices whose answers go into the same files: of one part, one measurement set and one week.
+
+    Those of Month, Year and Total are of one of the three, and of one year.
+    """
 
     part: int
     week: date
+    """First day of the week, or of the year."""
     slices: tuple[Slice, ...]
+
+    @property
+    def summed(self) -> bool:
+        """Tell whether it asks Month, Year or Total."""
+        return any(piece.period.summed for piece in self.slices)
 
 
 SpanOf = Callable[[Plant, str], Span]

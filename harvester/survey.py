@@ -64,10 +64,14 @@ class SeriesDays:
 
     def settlement(self, day: date) -> Settlement:
         """Return what became of *day*."""
+        asked = self.asked(day)
+        gone = asked is not Settlement.SETTLED and suspended(self.subject.plant)
+        return Settlement.SUSPENDED if gone else asked
+
+    def asked(self, day: date) -> Settlement:
+        """Return what became of asking for *day*, whether its plant is still listed or not."""
         if day in self.days.settled:
             return Settlement.SETTLED
-        if suspended(self.subject.plant):
-            return Settlement.SUSPENDED
         known = self.days.open.get(day)
         if known is None:
             return Settlement.UNASKED

@@ -14,6 +14,8 @@ from harvester.sandbox import Faults, Settings, serving
 
 FIRST, LAST = date(2026, 10, 19), date(2026, 10, 25)
 """A week that ends with the day on which Europe's clocks are set back."""
+START = date(2026, 10, 1)
+"""Plants are young: their Year and Total are sums over every day that there is, which the cloud has to simulate."""
 
 
 def fingerprints(root: Path) -> dict[str, str]:
@@ -23,7 +25,7 @@ def fingerprints(root: Path) -> dict[str, str]:
 
 async def test_a_backfill_equals_the_truth_row_for_row_and_a_second_one_changes_nothing(tmp_path: Path) -> None:
     """Ten plants, seven devices each, seven settled days with a change of the clock: every row and value."""
-    settings = Settings(plants=10, devices=7, zones=("Europe/Berlin", "Europe/Lisbon", "Asia/Kolkata"))
+    settings = Settings(plants=10, devices=7, start=START, zones=("Europe/Berlin", "Europe/Lisbon", "Asia/Kolkata"))
     async with serving(settings) as running:
         accept_all(running)
         config = configured(running, tmp_path)
@@ -43,7 +45,7 @@ async def test_a_backfill_equals_the_truth_row_for_row_and_a_second_one_changes_
 async def test_whatever_a_week_covers_every_day_arrives(tmp_path: Path, week: str) -> None:
     """The convention of Week is learned from answers, and the lake is the same under each."""
     first, last = date(2026, 3, 24), date(2026, 4, 13)
-    async with serving(Settings(plants=2, devices=4, week=week)) as running:
+    async with serving(Settings(plants=2, devices=4, week=week, start=date(2026, 3, 1))) as running:
         accept_all(running)
         config = configured(running, tmp_path)
         report = await backfilled(config, first, last)
@@ -61,7 +63,7 @@ async def test_whatever_a_week_covers_every_day_arrives(tmp_path: Path, week: st
 async def test_spoiled_answers_end_with_the_same_lake(tmp_path: Path) -> None:
     """A fifth of all answers is spoiled in one way or another; the lake is whole all the same."""
     spoiled = Faults(cut_json=0.04, html=0.04, empty_body=0.04, reset=0.04, http_500=0.04, http_401=0.02)
-    async with serving(Settings(plants=2, devices=5, faults=spoiled)) as running:
+    async with serving(Settings(plants=2, devices=5, start=START, faults=spoiled)) as running:
         accept_all(running)
         config = configured(running, tmp_path)
         report = await backfilled(config, FIRST, LAST)
@@ -73,7 +75,7 @@ async def test_spoiled_answers_end_with_the_same_lake(tmp_path: Path) -> None:
 
 async def test_a_series_that_always_fails_is_named_and_holds_nobody_up(tmp_path: Path) -> None:
     """Exit code 3, the series and its reason in the report, every other series whole."""
-    async with serving(Settings(plants=2, devices=5, faults=Faults(failing=("PowerAc:404",)))) as running:
+    async with serving(Settings(plants=2, devices=5, start=START, faults=Faults(failing=("PowerAc:404",)))) as running:
         accept_all(running)
         config = configured(running, tmp_path)
         report = await backfilled(config, FIRST, LAST)
@@ -89,7 +91,7 @@ async def test_a_series_that_always_fails_is_named_and_holds_nobody_up(tmp_path:
 
 async def test_two_backfills_at_once_lose_nothing(tmp_path: Path) -> None:
     """The second is refused with exit code 2, naming the first; the first ends whole."""
-    async with serving(Settings(plants=2, devices=5, latency_seconds=0.05)) as running:
+    async with serving(Settings(plants=2, devices=5, start=START, latency_seconds=0.05)) as running:
         accept_all(running)
         env = environment(running, tmp_path)
         span = ("backfill", "--from", str(FIRST), "--to", str(LAST))
@@ -109,7 +111,7 @@ async def test_two_backfills_at_once_lose_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wait", [0.3, 0.8, 1.5])
 async def test_a_killed_backfill_and_a_second_one_end_with_the_same_lake(tmp_path: Path, wait: float) -> None:
     """SIGKILL in the middle leaves nothing torn; the next run goes on and ends with the truth."""
-    async with serving(Settings(plants=3, devices=6, latency_seconds=0.02)) as running:
+    async with serving(Settings(plants=3, devices=6, start=START, latency_seconds=0.02)) as running:
         accept_all(running)
         env = environment(running, tmp_path)
         span = ("backfill", "--from", str(FIRST), "--to", str(LAST))
@@ -130,7 +132,7 @@ async def test_a_killed_backfill_and_a_second_one_end_with_the_same_lake(tmp_pat
 
 async def test_a_backfill_stops_when_told_and_goes_on_later(tmp_path: Path) -> None:
     """SIGTERM ends within ten seconds with 143, with what was answered in the lake and in the ledger."""
-    async with serving(Settings(plants=3, devices=6, latency_seconds=0.1)) as running:
+    async with serving(Settings(plants=3, devices=6, start=START, latency_seconds=0.1)) as running:
         accept_all(running)
         env = environment(running, tmp_path, HARVESTER_RATE__CONCURRENCY="4")
         span = ("backfill", "--from", str(FIRST), "--to", str(LAST))

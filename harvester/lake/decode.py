@@ -51,14 +51,16 @@ class _Device(msgspec.Struct):
     device_id: str | int | None = msgspec.field(default=None, name="deviceId")
 
 
-class _Envelope(msgspec.Struct):
+class Envelope(msgspec.Struct):
+    """What surrounds the rows of an answer, as far as it says something."""
+
     rows: msgspec.Raw = msgspec.field(name="set")
     plant: _Plant | None = None
     device: _Device | None = None
     resolution: str | None = None
 
 
-_ENVELOPE = msgspec.json.Decoder(_Envelope)
+_ENVELOPE = msgspec.json.Decoder(Envelope)
 
 _UNREADABLE = (ValueError, OverflowError, RecursionError)
 """What reading an answer may raise: msgspec's and orjson's errors are ValueErrors, but for what is nested too deep."""
@@ -129,8 +131,28 @@ def decode(
     holds them is returned.
     """
     series = payloads[0].slice.series
-    reader = Reader.of(registry.table(series.level, series.set))
-    read: list[tuple[Payload, _Envelope, pl.DataFrame | Walked]] = []
+    table, read, bad = read_all(payloads, registry, registry.table(series.level, series.set))
+    bodies: list[_Body] = []
+    for payload, envelope, frame in read:
+        try:
+            bodies.append(_place(payload, envelope, frame, zone_of(payload.slice, envelope, zones, corrected)))
+        except (ValueError, OverflowError) as error:
+            bad.append(Bad(payload, str(error)))
+    bad.extend(Bad(body.payload, body.lost, partial=True) for body in bodies if body.lost)
+    rows = _joined(bodies, table)
+    return Decoded(table, *split(rows, table, MARKS), _counts(rows, bodies), tuple(bad))
+
+
+def read_all(
+    payloads: Sequence[Payload], registry: Registry, table: TableSchema
+) -> tuple[TableSchema, list[tuple[Payload, Envelope, pl.DataFrame]], list[Bad]]:
+    """Read the rows of answers that belong into *table*, their stamps as they came.
+
+    Returns *table* with the channels that were met for the first time, which are recorded; each answer with the
+    columns of the table, arrays as `array_column` names them; and the answers that could not be read.
+    """
+    reader = Reader.of(table)
+    read: list[tuple[Payload, Envelope, pl.DataFrame | Walked]] = []
     bad: list[Bad] = []
     for payload in payloads:
         try:
@@ -138,20 +160,17 @@ def decode(
         except _UNREADABLE as error:
             bad.append(Bad(payload, str(error)))
     found = (channel for _, _, rows in read if isinstance(rows, Walked) for channel in rows.found)
-    table = registry.learn(registry.table(series.level, series.set), found)
-    bodies: list[_Body] = []
+    table = registry.learn(table, found)
+    frames: list[tuple[Payload, Envelope, pl.DataFrame]] = []
     for payload, envelope, rows in read:
         try:
-            zone = _zone(payload.slice, envelope, zones, corrected)
-            bodies.append(_place(payload, envelope, _conform(rows, reader, table), zone))
+            frames.append((payload, envelope, _conform(rows, reader, table)))
         except (ValueError, OverflowError) as error:
             bad.append(Bad(payload, str(error)))
-    bad.extend(Bad(body.payload, body.lost, partial=True) for body in bodies if body.lost)
-    frame = _joined(bodies, table)
-    return Decoded(table, *_tables(frame, table), _counts(frame, bodies), tuple(bad))
+    return table, frames, bad
 
 
-def _read(body: bytes, reader: Reader) -> tuple[_Envelope, pl.DataFrame | Walked]:
+def _read(body: bytes, reader: Reader) -> tuple[Envelope, pl.DataFrame | Walked]:
     envelope = _ENVELOPE.decode(body)
     raw = bytes(envelope.rows)
     if raw[:1] == b"{":  # SMA's Live API sends a lone object where Monitoring sends a list
@@ -174,7 +193,7 @@ def _conform(rows: pl.DataFrame | Walked, reader: Reader, table: TableSchema) ->
     return frame.with_columns(missing).select(shape.names())
 
 
-def _zone(piece: Slice, envelope: _Envelope, zones: Mapping[str, str], corrected: Mapping[str, str]) -> str:
+def zone_of(piece: Slice, envelope: Envelope, zones: Mapping[str, str], corrected: Mapping[str, str]) -> str:
     """Return the zone of an answer's stamps; raise ValueError where there is none, or none that is known."""
     plant = envelope.plant or _Plant()
     names = (str(plant.plant_id or piece.series.plant_id), piece.series.plant_id)
@@ -186,18 +205,20 @@ def _zone(piece: Slice, envelope: _Envelope, zones: Mapping[str, str], corrected
     return found
 
 
-def _place(payload: Payload, envelope: _Envelope, frame: pl.DataFrame, timezone: str) -> _Body:
-    series, plant = payload.slice.series, envelope.plant or _Plant()
-    plant_id = str(plant.plant_id or series.plant_id)
-    device_id = series.device_id
-    if device_id is not None and envelope.device is not None:
-        device_id = str(envelope.device.device_id or device_id)
+def _place(payload: Payload, envelope: Envelope, frame: pl.DataFrame, timezone: str) -> _Body:
     frame = frame.with_columns(stamps.parse(frame.get_column("time")))
     minutes = RESOLUTION_MINUTES.get(envelope.resolution or "")
     if minutes is None:
         minutes = stamps.infer_minutes(frame.get_column("time").to_list())
     frame, lost = stamps.place(frame, minutes, timezone)
-    return _Body(payload, plant_id, device_id, minutes, frame, lost)
+    return _Body(payload, *ids_of(payload.slice, envelope), minutes, frame, lost)
+
+
+def ids_of(piece: Slice, envelope: Envelope) -> tuple[str, str | None]:
+    """Return the ids of plant and device that an answer names; of those it does not, the ones that were asked."""
+    plant, device = envelope.plant or _Plant(), envelope.device or _Device()
+    device_id = piece.series.device_id
+    return str(plant.plant_id or piece.series.plant_id), device_id and str(device.device_id or device_id)
 
 
 def _joined(bodies: Sequence[_Body], table: TableSchema) -> pl.DataFrame:
@@ -231,15 +252,16 @@ def _asked(piece: Slice) -> date | None:
     return piece.date if piece.period is Period.DAY else None
 
 
-def _tables(frame: pl.DataFrame, table: TableSchema) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-    rows = frame.select(*(c.name for c in table.columns), *MARKS)
+def split(frame: pl.DataFrame, table: TableSchema, marks: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """Return the rows of *table* and of its companion for arrays (None where it has none), both with *marks*."""
+    rows = frame.select(*(c.name for c in table.columns), *marks)
     if not table.arrays:
         return rows, None
     names = _names(table.index_columns)
     arrays = {c.name for c in table.arrays}  # a scalar may have the same name, but is not for this table
-    keep = [*(name for name in names if name not in {"index", *arrays}), *MARKS]
+    keep = [*(name for name in names if name not in {"index", *arrays}), *marks]
     exploded = explode(frame, [array_column(c.name) for c in table.arrays], keep)
-    return rows, exploded.select(*names, *MARKS)
+    return rows, exploded.select(*names, *marks)
 
 
 def _names(columns: Sequence[Column]) -> list[str]:

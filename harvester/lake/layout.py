@@ -3,7 +3,8 @@
 ::
 
     <root>/<table>/date=YYYY-MM-DD/part-NNNNN.parquet   measurements and revisions, by plant-local day
-    <root>/<table>/part-NNNNN.parquet                   master data
+    <root>/<table>/year=YYYY/part-NNNNN.parquet         energies by day and by month, by year of their start
+    <root>/<table>/part-NNNNN.parquet                   energies by year; master data
     <root>/_harvester/                                  everything that is not data
     <root>/_harvester/raw/<table>/week=YYYY-MM-DD/part-NNNNN-<hash>.pack   answers as they came
     <root>/_harvester/snapshots/ledger-YYYYMMDD.db                         copies of the ledger
@@ -19,7 +20,7 @@ from pathlib import Path, PurePosixPath
 
 _PATTERN = re.compile(
     r"(?P<table>[a-z][a-z0-9_]*)/"
-    r"(?:date=(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})/)?"
+    r"(?:date=(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})/|year=(?P<year>[0-9]{4})/)?"
     r"part-(?P<part>[0-9]{5}|[1-9][0-9]{5,})\.parquet"
 )
 
@@ -33,13 +34,15 @@ _SNAPSHOT = re.compile(r"ledger-(?P<day>[0-9]{8})\.db")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Partition:
-    """One table's file of one plant-local day and one part."""
+    """One table's file of one plant-local day, or of one year, and one part."""
 
     table: str
     day: date | None
-    """None for master data, which has no days."""
+    """None for what is not kept by day."""
     part: int
     """Which share of the plants: a plant's part never changes."""
+    year: int | None = None
+    """Of tables by day and by month; None for all others. A partition has a day, a year, or neither."""
 
     @property
     def path(self) -> PurePosixPath:
@@ -47,6 +50,8 @@ class Partition:
         folder = PurePosixPath(self.table)
         if self.day is not None:
             folder /= f"date={self.day.isoformat()}"
+        elif self.year is not None:
+            folder /= f"year={self.year:04d}"
         return folder / f"part-{self.part:05d}.parquet"
 
     @classmethod
@@ -55,8 +60,9 @@ class Partition:
         found = _PATTERN.fullmatch(str(path))
         if not found:
             raise ValueError(f"not a partition of the lake: {path}")
-        day = found["day"]
-        return cls(found["table"], date.fromisoformat(day) if day else None, int(found["part"]))
+        day, year = found["day"], found["year"]
+        of_day = date.fromisoformat(day) if day else None
+        return cls(found["table"], of_day, int(found["part"]), int(year) if year else None)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -165,7 +171,7 @@ class Places:
         for file in files:
             with contextlib.suppress(ValueError):
                 found.append(Partition.parse(file.relative_to(self.root).as_posix()))
-        return sorted(found, key=lambda p: (p.table, p.day or date.min, p.part))
+        return sorted(found, key=lambda p: (p.table, p.day or date.min, p.year or 0, p.part))
 
     def tables(self) -> list[str]:
         """Return the names of the tables that are there, ascending."""

@@ -10,6 +10,9 @@ import pyarrow.parquet as pq
 
 from harvester.lake.layout import Partition, Places
 
+USUAL_BYTES_PER_ROW = 24.0
+"""With a dozen channels, sorted, zstd."""
+
 
 @dataclass(frozen=True, slots=True)
 class TableSize:
@@ -58,3 +61,10 @@ def _bytes(places: Places, partition: Partition) -> int:
         return places.file(partition).stat().st_size
     except OSError:
         return 0
+
+
+def bytes_per_row(places: Places) -> float:
+    """Return the size of a row on disk, as this lake has it; of an empty lake, as lakes usually do."""
+    sizes = [size for size in measure(places) if size.first_day is not None]
+    rows = sum(size.rows for size in sizes)
+    return sum(size.bytes for size in sizes) / rows if rows else USUAL_BYTES_PER_ROW

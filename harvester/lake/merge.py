@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from harvester.lake.decode import MARKS
 from harvester.lake.schema import REVISION_COLUMNS, Column, polars_schema
 
 _NEW = "+"
@@ -32,7 +31,7 @@ class Merged:
 
 
 def merge(old: pl.DataFrame | None, new: pl.DataFrame, columns: Sequence[Column]) -> Merged:
-    """Merge *new* rows (with `MARKS`) into the *old* rows of a partition of a table with *columns*.
+    """Merge *new* rows (with the marks of `decode`) into the *old* rows of a partition of a table with *columns*.
 
     Both may lack columns that the table gained later.
     """
@@ -55,6 +54,26 @@ def merge(old: pl.DataFrame | None, new: pl.DataFrame, columns: Sequence[Column]
     if not differs:
         return Merged(old, changed=False, revisions=revisions)
     return Merged(pl.concat([untouched, after]).sort(key), changed=True, revisions=revisions)
+
+
+def merge_periods(old: pl.DataFrame | None, new: pl.DataFrame, columns: Sequence[Column]) -> Merged:
+    """Merge *new* rows of a period table (with `_begins`, the instant of their start) into the *old* ones.
+
+    A row grows while it is provisional, and that is no revision; what changes later is. The revisions have the
+    column `period_start` as well, to tell their partition.
+    """
+    key = [c.name for c in columns if c.name in {"plant_id", "device_id", "period_start", "index"}]
+    new = _last_of_each(new.with_columns(_missing(new, columns)), key)
+    if old is None or old.is_empty():
+        return Merged(new.select(c.name for c in columns).sort(key), not new.is_empty(), _no_revisions())
+    old = _complete(old, columns)
+    values = [c.name for c in columns if c.name not in {*key, "harvested_at"}]
+    after, differs = _upsert(old, new, columns, key, values)
+    final = old.filter(pl.col("provisional").not_())
+    found = _revisions(final, final, new, key, [v for v in values if v not in {"provisional", "other"}])
+    begins = new.select(*key, pl.col("_begins").alias("time"))
+    revisions = found.drop("time").join(begins, on=key, how="left", nulls_equal=True)
+    return Merged(after.sort(key) if differs else old, changed=differs, revisions=revisions)
 
 
 def _last_of_each(new: pl.DataFrame, key: list[str]) -> pl.DataFrame:
@@ -90,22 +109,32 @@ def _without_replaced(before: pl.DataFrame, new: pl.DataFrame, series: list[str]
         | pl.col("interval_minutes").list.sort().ne_missing(pl.col(f"interval_minutes{_NEW}").list.sort())
         | (pl.col("offsets").list.set_intersection(f"offsets{_NEW}").list.len() == 0)
     )
-    return before.join(replaced.select(series), on=series, how="anti", nulls_equal=True)
+    gone = pl.concat([replaced.select(series), _at_other_instants(before, asked, series)])
+    return before.join(gone, on=series, how="anti", nulls_equal=True)
+
+
+def _at_other_instants(before: pl.DataFrame, asked: pl.DataFrame, series: list[str]) -> pl.DataFrame:
+    """Return the series in which some wall clock stands for another instant than it did: their zone changed.
+
+    Offsets alone would not tell: on the day that two zones set their clocks forward, one has the offset after
+    that the other had before.
+    """
+    then, now = (frame.select(*series, "local_time", "time").unique() for frame in (before, asked))
+    pairs = then.join(now, on=[*series, "local_time"], nulls_equal=True, suffix=_NEW)
+    return pairs.filter(pl.col("time") != pl.col(f"time{_NEW}")).select(series).unique()
 
 
 def _upsert(
     old: pl.DataFrame, new: pl.DataFrame, columns: Sequence[Column], key: list[str], values: list[str]
 ) -> tuple[pl.DataFrame, bool]:
     """Return the union of *old* and *new* rows, new values over old ones, and whether that differs from *old*."""
-    both = old.join(new.drop(MARKS), on=key, how="full", coalesce=True, suffix=_NEW, nulls_equal=True)
+    arriving = new.select(c.name for c in columns)
+    both = old.join(arriving, on=key, how="full", coalesce=True, suffix=_NEW, nulls_equal=True)
     gains = [pl.col(f"{v}{_NEW}").is_not_null() & pl.col(v).ne_missing(pl.col(f"{v}{_NEW}")) for v in values]
     arrives = pl.col("harvested_at").is_null()
     differs = pl.any_horizontal(arrives, *gains)
-    placed = [
-        pl.coalesce(f"{name}{_NEW}", name).alias(name)
-        for name in (*values, "local_time", "interval_minutes")
-        if name not in key
-    ]
+    others = [c.name for c in columns if c.name not in {*key, "harvested_at"}]
+    placed = [pl.coalesce(f"{name}{_NEW}", name).alias(name) for name in others]
     stamped = pl.when("_differs").then(f"harvested_at{_NEW}").otherwise("harvested_at").alias("harvested_at")
     both = both.with_columns(_differs=differs)
     frame = both.with_columns(*placed, stamped).select(c.name for c in columns)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import re
+from types import MappingProxyType
 
-from harvester.model import Level
+from harvester.model import Level, Period
 
-KEY_COLUMNS = ("plant_id", "device_id", "time", "local_time", "interval_minutes", "index", "date", "year")
+KEY_COLUMNS = (
+    *("plant_id", "device_id", "time", "local_time", "interval_minutes", "index", "period_start"),
+    *("date", "year"),
+)
 """What identifies and places a row, in the file or in its path; a channel never takes one of these names."""
-CLOSING_COLUMNS = ("other", "harvested_at")
+CLOSING_COLUMNS = ("provisional", "other", "harvested_at")
 """What follows the channels."""
+ROWS_OF = MappingProxyType({Period.MONTH: "daily", Period.YEAR: "monthly", Period.TOTAL: "yearly"})
+"""How the tables of the period views end: a Month has a row for each day."""
 
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _PLAIN = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -50,3 +56,8 @@ def table_name(level: Level, measurement_set: str) -> str:
 def by_index(table: str) -> str:
     """Return the name of the table that holds the array channels of *table*."""
     return f"{table}_by_index"
+
+
+def by_period(table: str, period: Period) -> str:
+    """Return the name of the table that holds the *period* view of *table*: `plant_energy_balance_daily`."""
+    return f"{table}_{ROWS_OF[period]}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -17,7 +17,7 @@ from harvester.lake import naming
 from harvester.lake.atomic import replace_file
 from harvester.lake.decode import Decoded
 from harvester.lake.layout import Partition, Places
-from harvester.lake.merge import merge
+from harvester.lake.merge import merge, merge_periods
 from harvester.lake.schema import (
     FORMAT_VERSION,
     REVISION_COLUMNS,
@@ -44,17 +44,18 @@ class Written:
 
 
 def publish(places: Places, part: int, pieces: Sequence[Decoded]) -> Written:
-    """Merge decoded answers to one set, of plants of one part, into their partitions.
+    """Merge decoded answers to one set (and period view), of plants of one part, into their partitions.
 
     Values that change go to `revisions` before the file that loses them is replaced, so that a crash in between
     loses neither; a file that would not change is not touched. Raises `LakeError`.
     """
     table = pieces[-1].table
     tally = _Tally({})
-    _publish_table(places, part, table.table, table.columns, [p.rows for p in pieces], tally)
+    put = _publish_table if table.period is None else _publish_periods
+    put(places, part, table.table, table.columns, [p.rows for p in pieces], tally)
     indexed = [p.by_index for p in pieces if p.by_index is not None]
     if indexed and table.index_columns:
-        _publish_table(places, part, naming.by_index(table.table), table.index_columns, indexed, tally)
+        put(places, part, naming.by_index(table.table), table.index_columns, indexed, tally)
     return Written(tally.rows, tally.files, tally.revisions, tally.bytes)
 
 
@@ -90,6 +91,37 @@ def _publish_table(
         if merged.changed:
             tally.bytes += write(path, merged.frame, held)
             tally.files += 1
+
+
+def _publish_periods(
+    places: Places,
+    part: int,
+    table: str,
+    columns: Sequence[Column],
+    frames: list[pl.DataFrame],
+    tally: _Tally,
+) -> None:
+    rows = pl.concat(frames, how="diagonal")
+    if rows.is_empty():
+        return
+    tally.rows[table] = rows.height
+    for year, new in _by_year(rows):
+        path = places.file(Partition(table, None, part, year))
+        old = read(path)
+        held = columns if old is None else _with_those_of(path, old, columns)
+        merged = merge_periods(old, new, held)
+        for day in merged.revisions.get_column("period_start").unique().sort() if merged.revisions.height else ():
+            changed = merged.revisions.filter(pl.col("period_start") == day)
+            tally.revisions += _record(places, Partition(REVISIONS, day, part), table, changed)
+        if merged.changed:
+            tally.bytes += write(path, merged.frame, held)
+            tally.files += 1
+
+
+def _by_year(rows: pl.DataFrame) -> Iterator[tuple[int | None, pl.DataFrame]]:
+    """Yield the rows of each file with its year; None stands for the one file of a table by year."""
+    for (year,), new in sorted(rows.partition_by("_year", as_dict=True).items(), key=lambda item: str(item[0])):
+        yield year, new
 
 
 def _with_those_of(path: Path, old: pl.DataFrame, columns: Sequence[Column]) -> Sequence[Column]:
@@ -138,7 +170,8 @@ def read(path: Path) -> pl.DataFrame | None:
         return None
     except (pa.ArrowException, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise LakeError(
-            f"{path}: not readable as Parquet ({str(error).strip()}). It was left as it is; move it away and ask its days again."
+            f"{path}: not readable as Parquet ({str(error).strip()}). "
+            "It was left as it is; move it away and ask its days again."
         ) from error
     assert isinstance(frame, pl.DataFrame)  # noqa: S101 - of a table, not of a column
     return frame

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import msgspec
 
-from harvester.catalog import SETS
+from harvester.catalog import ENERGY_SETS, SETS
 from harvester.errors import LakeError
 from harvester.lake import naming, schema
 from harvester.lake.atomic import replace_file
 from harvester.lake.schema import Shape, TableSchema
-from harvester.model import Level
+from harvester.model import Level, Period
 
 
 class _Channel(msgspec.Struct, frozen=True):
@@ -29,6 +29,8 @@ class _Table(msgspec.Struct):
     level: Level
     set: str
     channels: list[_Channel] = []
+    period: Period | None = None
+    """The period view that it holds; None for the intervals of a day."""
 
 
 class _Content(msgspec.Struct):
@@ -42,39 +44,44 @@ class Registry:
         self._path = path
         self._content = _read(path)
         self._saved = msgspec.json.encode(self._content)
-        self._schemas: dict[tuple[Level, str], TableSchema] = {}
+        self._schemas: dict[tuple[Level, str, Period | None], TableSchema] = {}
 
-    def table(self, level: Level, measurement_set: str) -> TableSchema:
-        """Return the schema of *measurement_set* at *level*; a set in no document is recorded first."""
-        key = (level, measurement_set)
+    def table(self, level: Level, measurement_set: str, period: Period | None = None) -> TableSchema:
+        """Return the schema of *measurement_set* at *level*; a set in no document is recorded first.
+
+        *period* asks for the table of that view instead of the one of the intervals of a day.
+        """
+        key = (level, measurement_set, period)
         if key not in self._schemas:
-            self._schemas[key] = self._build(level, measurement_set)
+            self._schemas[key] = self._build(level, measurement_set) if period is None else self._view(*key)
         return self._schemas[key]
 
     def learn(self, table: TableSchema, found: Iterable[tuple[str, Shape]]) -> TableSchema:
         """Record the channels *found* on the wire and return the schema that holds them."""
-        table = self.table(table.level, table.set)  # the given one may lack what another answer has brought
+        key = (table.level, table.set, table.period)
+        table = self.table(*key)  # the given one may lack what another answer has brought
         new = [channel for channel in dict.fromkeys(found) if channel not in table.names]
         if not new:
             return table
-        entry = self._content.tables.setdefault(table.table, _Table(table.level, table.set))
+        entry = self._content.tables.setdefault(table.table, _Table(table.level, table.set, period=table.period))
         for name, shape in new:
             entry.channels.append(_Channel(name, shape, self._free_column(table, entry, name, shape)))
         self._save()
-        self._schemas.pop((table.level, table.set), None)
-        return self.table(table.level, table.set)
+        self._schemas.pop(key, None)
+        return self.table(*key)
 
     def tables(self) -> list[TableSchema]:
         """Return every table of the catalogue and of the registry, by name."""
-        documented = [(level, s.name) for s in SETS.values() for level in s.levels]
-        recorded = [(entry.level, entry.set) for entry in self._content.tables.values()]
-        known = {self.table(*key).table: self.table(*key) for key in [*documented, *recorded]}
+        documented = [(level, s.name, None) for s in SETS.values() for level in s.levels]
+        views = [(Level.PLANT, name, period) for name in ENERGY_SETS for period in naming.ROWS_OF]
+        recorded = [(entry.level, entry.set, entry.period) for entry in self._content.tables.values()]
+        known = {self.table(*key).table: self.table(*key) for key in [*documented, *views, *recorded]}
         return [known[name] for name in sorted(known)]
 
     def _build(self, level: Level, measurement_set: str) -> TableSchema:
         recorded = self._content.tables
         table = next(
-            (name for name, entry in recorded.items() if (entry.level, entry.set) == (level, measurement_set)),
+            (n for n, e in recorded.items() if (e.level, e.set, e.period) == (level, measurement_set, None)),
             None,
         )
         if table is None:
@@ -84,8 +91,15 @@ class Registry:
             if measurement_set not in SETS:
                 recorded[table] = _Table(level, measurement_set)
                 self._save()
-        extra = {(c.name, c.shape): c.column for c in recorded[table].channels} if table in recorded else {}
-        return schema.build(level, measurement_set, table, extra)
+        return schema.build(level, measurement_set, table, self._extra(table))
+
+    def _view(self, level: Level, measurement_set: str, period: Period) -> TableSchema:
+        table = naming.by_period(self.table(level, measurement_set).table, period)
+        return schema.build(level, measurement_set, table, self._extra(table), period)
+
+    def _extra(self, table: str) -> dict[tuple[str, Shape], str]:
+        recorded = self._content.tables
+        return {(c.name, c.shape): c.column for c in recorded[table].channels} if table in recorded else {}
 
     @staticmethod
     def _free_column(table: TableSchema, entry: _Table, name: str, shape: Shape) -> str:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from harvester.catalog import SETS
 from harvester.lake import naming
-from harvester.model import Level
+from harvester.model import Level, Period
 
 INSTANT = pl.Datetime("us", "UTC")
 WALL_CLOCK = pl.Datetime("us")
@@ -45,6 +45,8 @@ TIME = Column("time", INSTANT, "UTC", "Start of the interval; of a point sample 
 LOCAL_TIME = Column("local_time", WALL_CLOCK, "plant-local", "The plant's wall clock at that start.")
 INTERVAL_MINUTES = Column("interval_minutes", pl.Int16(), "min", "Length of the interval; null for a point sample.")
 INDEX = Column("index", pl.String(), "", "String, tracker or battery stack, as SMA letters it.")
+PERIOD_START = Column("period_start", pl.Date(), "", "First plant-local day of the day, month or year.")
+PROVISIONAL = Column("provisional", pl.Boolean(), "", "Whether the period still ran when it was read: the row grows.")
 OTHER = Column("other", pl.String(), "", "JSON of what is neither a number nor an index array; usually null.")
 HARVESTED_AT = Column("harvested_at", INSTANT, "UTC", "When this row's values last changed in the lake.")
 
@@ -78,6 +80,8 @@ class TableSchema:
     arrays: tuple[Column, ...]
     names: dict[tuple[str, Shape], str] = field(compare=False)
     """(channel, shape) to column."""
+    period: Period | None = None
+    """The view whose rows it holds; None for the intervals of a day."""
 
     @property
     def series_key(self) -> tuple[str, ...]:
@@ -87,17 +91,21 @@ class TableSchema:
     @property
     def columns(self) -> tuple[Column, ...]:
         """All columns of the main table, in order."""
-        return (*self._opening, *self.scalars, OTHER, HARVESTED_AT)
+        return (*self._opening, *self.scalars, *self._state, OTHER, HARVESTED_AT)
 
     @property
     def index_columns(self) -> tuple[Column, ...]:
         """All columns of the companion table, in order; empty where the set has no array channel."""
-        return (*self._opening, INDEX, *self.arrays, HARVESTED_AT) if self.arrays else ()
+        return (*self._opening, INDEX, *self.arrays, *self._state, HARVESTED_AT) if self.arrays else ()
 
     @property
     def _opening(self) -> tuple[Column, ...]:
         ids = (PLANT_ID,) if self.level is Level.PLANT else (PLANT_ID, DEVICE_ID)
-        return (*ids, TIME, LOCAL_TIME, INTERVAL_MINUTES)
+        return (*ids, TIME, LOCAL_TIME, INTERVAL_MINUTES) if self.period is None else (*ids, PERIOD_START)
+
+    @property
+    def _state(self) -> tuple[Column, ...]:
+        return () if self.period is None else (PROVISIONAL,)
 
 
 def polars_schema(columns: tuple[Column, ...]) -> pl.Schema:
@@ -119,22 +127,34 @@ def arrow_schema(columns: tuple[Column, ...], partition_metadata: dict[str, str]
     return pa.schema(fields, metadata=partition_metadata)
 
 
-def build(level: Level, measurement_set: str, table: str, extra: dict[tuple[str, Shape], str]) -> TableSchema:
-    """Return the schema of *measurement_set*: the catalogue's channels first, then *extra* ones as recorded."""
+def build(
+    level: Level,
+    measurement_set: str,
+    table: str,
+    extra: dict[tuple[str, Shape], str],
+    period: Period | None = None,
+) -> TableSchema:
+    """Return the schema of *measurement_set*: the catalogue's channels first, then *extra* ones as recorded.
+
+    In the view of a *period* powers are energies, and momentary states are absent.
+    """
     scalars: list[Column] = []
     arrays: list[Column] = []
     names: dict[tuple[str, Shape], str] = {}
     documented = SETS.get(measurement_set)
     for channel in documented.channels if documented else ():
+        if period is not None and channel.momentary:
+            continue
         shape = Shape.ARRAY if channel.array else Shape.SCALAR
         name = naming.channel_column(channel.name)
         names[channel.name, shape] = name
         target = arrays if channel.array else scalars
-        target.append(Column(name, pl.Float64(), channel.unit, channel.description, channel.name))
+        unit = "Wh" if period is not None and channel.unit == "W" else channel.unit
+        target.append(Column(name, pl.Float64(), unit, channel.description, channel.name))
     for (channel_name, shape), name in extra.items():
         if (channel_name, shape) in names:
             continue
         names[channel_name, shape] = name
         target = arrays if shape is Shape.ARRAY else scalars
         target.append(Column(name, pl.Float64(), "", "Found on the wire; not documented.", channel_name))
-    return TableSchema(level, measurement_set, table, tuple(scalars), tuple(arrays), names)
+    return TableSchema(level, measurement_set, table, tuple(scalars), tuple(arrays), names, period)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def connect(file: Path, *, create: bool = True) -> Engine:
     _make_folder(file)
     engine = sa.create_engine(URL.create("sqlite", database=str(file)), connect_args={"timeout": _BUSY_SECONDS})
     sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "handle_error", partial(_translate, file))
     try:
         _migrate(engine, write=create)
     except sa.exc.DBAPIError as error:
@@ -60,6 +62,15 @@ def knows(version: str) -> bool:
         return ScriptDirectory.from_config(_config()).get_revision(version) is not None
     except CommandError:
         return False
+
+
+def _translate(file: Path, context: sa.engine.ExceptionContext) -> None:
+    """Turn what the database cannot do into one of our errors; a mistake of ours in a statement stays what it is."""
+    found = context.sqlalchemy_exception
+    if isinstance(found, sa.exc.OperationalError | sa.exc.DatabaseError) and not isinstance(
+        found, sa.exc.IntegrityError | sa.exc.ProgrammingError
+    ):
+        context.chained_exception = refusal(file, found)
 
 
 def _make_folder(file: Path) -> None:

@@ -13,8 +13,9 @@ RUNNING_AGAIN = timedelta(minutes=5)
 """How soon a running day is worth another look while nothing is known of its rows: ennexOS uploads every five."""
 LEAST_AGAIN = timedelta(seconds=30)
 """No day is looked at more often."""
-FIRST_AGAIN = timedelta(hours=6)
-"""The first distance after a day is over; then it doubles."""
+PAST_AGAIN = tuple(timedelta(days=2**n - 1) for n in range(1, 12))
+"""When a past day is looked at again, after its end: a day, three, seven ... Whole days, so that the looks at several
+days fall on one moment, and one `Week` serves them all: each series costs one request a day."""
 FAILED_AGAIN = timedelta(minutes=15)
 FAILED_AT_MOST = timedelta(days=1)
 
@@ -30,7 +31,7 @@ def next_look(
         return None
     if asked_at < day_end:
         return min(max(next_row or asked_at + RUNNING_AGAIN, asked_at + LEAST_AGAIN), day_end)
-    return min(asked_at + max(FIRST_AGAIN, asked_at - day_end), day_end + settle_after)
+    return day_end + min(settle_after, *(again for again in PAST_AGAIN if again > asked_at - day_end))
 
 
 def next_try(*, failed_at: datetime, attempts: int) -> datetime:

@@ -129,6 +129,21 @@ OPEN_DAY = sa.Table(
 )
 """Days that were asked and are not settled. `attempts` counts failures in a row, `reason` the last."""
 
+PERIOD_READ = sa.Table(
+    "period_read",
+    METADATA,
+    sa.Column("series_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("period", sa.String, primary_key=True),
+    sa.Column("start", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("failed", sa.Boolean, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("asked_at", sa.Integer, nullable=False),
+    sa.Column("next_at", sa.Integer),
+    sa.Column("reason", sa.String),
+    sqlite_with_rowid=False,
+)
+"""Month, Year and Total requests that were made. `start`: the first day, 0 of a Total; `next_at`: null once final."""
+
 
 def to_seconds(instant: datetime) -> int:
     """Return whole seconds since 1970 of the aware *instant*."""

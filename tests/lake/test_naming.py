@@ -52,6 +52,8 @@ def test_hash_is_pinned() -> None:
         ("index", "index_value"),
         ("other", "other_value"),
         ("harvestedAt", "harvested_at_value"),
+        ("date", "date_value"),
+        ("Year", "year_value"),
         ("harvested", "harvested"),
     ],
 )

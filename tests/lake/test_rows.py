@@ -70,7 +70,7 @@ TAKEN = [
 ]
 
 REFUSED = [
-    '"unknown":5',
+    '"gap":5',
     '"foo":null',
     '"foo":true',
     '"foo":false',
@@ -99,11 +99,11 @@ REFUSED = [
 ]
 
 DECEIVING = [
-    '"dcPowerInput":[{"index":1,"value":2.0}],"unknown":5',
+    '"dcPowerInput":[{"index":1,"value":2.0}],"gap":5',
     '"dcPowerInput":[{"index":1,"value":2.0},{"index":2,"value":2.0}],"other":"word"',
     '"dcPowerInput":[{"index":1,"value":2.0}],"gap":null',
     '"dcPowerInput":[{"index":-1,"value":2.0}],"dcPowerInput":[]',
-    '"dcPowerInput":[{"index":"1","value":2.0},{"index":2,"value":2.0}],"unknown":5',
+    '"dcPowerInput":[{"index":"1","value":2.0},{"index":2,"value":2.0}],"gap":5',
     '"dcPowerInput":[{"index":1.5,"value":2.0},{"index":"A\\"\\"","value":2.0}]',
     '"foo":1,"foo":2,"dcPowerInput":[{"index":7,"value":1}]',
     '"dcPowerInput":[{"index":1,"va\\u006cue":2.0}],"foo":false',

@@ -55,18 +55,17 @@ def test_few_looks_settle_a_day(since: timedelta, wait: timedelta) -> None:
     [
         (-5 * HOUR, -5 * HOUR + 5 * MINUTE),  # the running day: when the next row can exist
         (-2 * MINUTE, timedelta(0)),  # its end comes first
-        (timedelta(0), 6 * HOUR),
-        (5 * MINUTE, 6 * HOUR + 5 * MINUTE),
-        (6 * HOUR, 12 * HOUR),
-        (10 * HOUR, 20 * HOUR),
-        (40 * HOUR, 72 * HOUR),  # not beyond the look that settles
+        (timedelta(0), 24 * HOUR),
+        (5 * MINUTE, 24 * HOUR),
+        (23 * HOUR, 24 * HOUR),
+        (24 * HOUR, 72 * HOUR),
         (71 * HOUR, 72 * HOUR),
         (72 * HOUR, None),
         (400 * HOUR, None),
     ],
 )
 def test_looks_by_hand(asked: timedelta, expected: timedelta | None) -> None:
-    """A running day is asked every five minutes, a past one at doubling distances until a read settles it."""
+    """A running day is asked every five minutes, a past one a day and three days after its end."""
     found = next_look(day_end=END, asked_at=END + asked, settle_after=SETTLE)
 
     assert found == (None if expected is None else END + expected)

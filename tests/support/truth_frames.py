@@ -73,10 +73,10 @@ def _frame(rows: list[dict]) -> pl.DataFrame:
 
 
 def lake_tables(root: Path) -> dict[str, pl.DataFrame]:
-    """Return the measurement tables of the lake at *root* as pyarrow reads them, sorted by key."""
+    """Return the tables of intervals of the lake at *root* as pyarrow reads them, sorted by key."""
     found = {}
     for folder in sorted(root.iterdir()):
-        if re.match(r"(plant|device)_", folder.name):
+        if re.match(r"(plant|device)_(?!.*_(daily|monthly|yearly)(_by_index)?$)", folder.name):
             table = ds.dataset(folder, format="parquet", partitioning=None).to_table()
             frame = pl.from_arrow(table)
             found[folder.name] = frame.sort([name for name in KEY if name in frame.columns])

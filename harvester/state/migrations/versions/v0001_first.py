@@ -96,3 +96,15 @@ def upgrade() -> None:
         sa.Column("reason", sa.String),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "period_read",
+        sa.Column("series_id", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("period", sa.String, primary_key=True),
+        sa.Column("start", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("failed", sa.Boolean, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("asked_at", sa.Integer, nullable=False),
+        sa.Column("next_at", sa.Integer),
+        sa.Column("reason", sa.String),
+        sqlite_with_rowid=False,
+    )

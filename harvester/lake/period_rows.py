@@ -1,0 +1,104 @@
+"""Answers to Month, Year and Total requests to one typed frame. Runs in a worker thread; knows no file.
+
+Their rows are energies in Wh of days, months and years, stamped with the START of each at midnight, unlike intraday
+rows (published BasicReporting answers; of Total assumed). The newest row grows until its period has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from types import MappingProxyType
+
+import polars as pl
+
+from harvester import clock
+from harvester.lake import stamps
+from harvester.lake.decode import NO_CORRECTIONS, Bad, DayCount, Decoded, Envelope, ids_of, read_all, split, zone_of
+from harvester.lake.registry import Registry
+from harvester.lake.rows import ELEMENTS, array_column
+from harvester.lake.schema import INSTANT, TableSchema, polars_schema
+from harvester.model import Payload, Period
+
+MARKS = ("_begins", "_year")
+"""Columns beside the table's own: the instant at which the row's period begins; the year of the partition."""
+
+_NEXT: Mapping[Period, Callable[[date], date]] = MappingProxyType(
+    {
+        Period.MONTH: lambda day: day + timedelta(days=1),
+        Period.YEAR: clock.month_after,
+        Period.TOTAL: clock.year_after,
+    }
+)
+"""The start of the row after: a Month has rows of days, a Year of months, a Total of years."""
+_YEARS = range(1970, 2200)
+"""No plant measures outside."""
+_PLACED = {"_begins": INSTANT, "_year": pl.Int32()}
+
+
+def decode_periods(
+    payloads: Sequence[Payload],
+    registry: Registry,
+    zones: Mapping[str, str],
+    corrected: Mapping[str, str] = NO_CORRECTIONS,
+) -> Decoded:
+    """Decode answers to Month, Year or Total slices, one of the three, of one measurement set at one level.
+
+    Arguments are those of `decode`. A row that is not stamped with a possible start is left out, and its answer is
+    bad in part. The counts have a day for each row: the first of its period.
+    """
+    piece = payloads[0].slice
+    table = registry.table(piece.series.level, piece.series.set, piece.period)
+    table, read, bad = read_all(payloads, registry, table)
+    placed: list[pl.DataFrame] = []
+    counts: list[DayCount] = []
+    for payload, envelope, rows in read:
+        try:
+            frame = _place(payload, envelope, rows, zone_of(payload.slice, envelope, zones, corrected))
+        except (ValueError, OverflowError) as error:
+            bad.append(Bad(payload, str(error)))
+            continue
+        if lost := rows.height - frame.height:
+            bad.append(Bad(payload, f"{lost} rows are not stamped with the start of what they sum up", partial=True))
+        placed.append(frame)
+        counts.extend(_counts(payload, frame))
+    return Decoded(table, *split(_joined(placed, table), table, MARKS), tuple(counts), tuple(bad))
+
+
+def _place(payload: Payload, envelope: Envelope, rows: pl.DataFrame, timezone: str) -> pl.DataFrame:
+    """Return the rows with a possible stamp, with keys and marks; raise ValueError for one that is no stamp at all."""
+    where, period, now = clock.zone(timezone), payload.slice.period, payload.asked_at
+    words = stamps.parse(rows.get_column("time"))
+    possible = pl.Series([_starts(stamp, period) for stamp in words], dtype=pl.Boolean)
+    starts = [stamp.date() for stamp in words.filter(possible)]
+    plant_id, device_id = ids_of(payload.slice, envelope)
+    years = [None if period is Period.TOTAL else start.year for start in starts]
+    return rows.filter(possible).with_columns(
+        pl.lit(plant_id, dtype=pl.String).alias("plant_id"),
+        pl.lit(device_id, dtype=pl.String).alias("device_id"),
+        pl.Series("period_start", starts, dtype=pl.Date),
+        pl.Series("provisional", [now < clock.day_start(_NEXT[period](s), where) for s in starts], dtype=pl.Boolean),
+        pl.lit(now, dtype=INSTANT).alias("harvested_at"),
+        pl.Series("_begins", [clock.day_start(start, where) for start in starts], dtype=INSTANT),
+        pl.Series("_year", years, dtype=pl.Int32),
+    )
+
+
+def _starts(stamp: datetime, period: Period) -> bool:
+    """Tell whether *stamp* is the midnight with which a row's period can begin."""
+    if stamp.time() != time() or stamp.year not in _YEARS:
+        return False
+    first_of_month = period is Period.MONTH or stamp.day == 1
+    return first_of_month and (period is not Period.TOTAL or stamp.month == 1)
+
+
+def _joined(placed: Sequence[pl.DataFrame], table: TableSchema) -> pl.DataFrame:
+    if placed:
+        return pl.concat(placed)
+    arrays = {array_column(column.name): ELEMENTS for column in table.arrays}
+    return pl.DataFrame(schema={**polars_schema(table.columns), **arrays, **_PLACED})
+
+
+def _counts(payload: Payload, frame: pl.DataFrame) -> list[DayCount]:
+    starts = frame.select("period_start", "_begins").rows()
+    return [DayCount(payload.slice, start, 1, None, begins) for start, begins in starts]

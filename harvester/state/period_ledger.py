@@ -1,0 +1,120 @@
+"""Which Month, Year and Total of a series was asked: when it is due again, whether it is final, why it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.engine import Connection, Engine
+
+from harvester.model import Period, Stretch
+from harvester.state.settlement import next_try
+from harvester.state.tables import PERIOD_READ, from_number, from_seconds, portions, to_number, to_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class KnownStretch:
+    """A stretch that was asked."""
+
+    failed: bool
+    attempts: int
+    """Failures in a row."""
+    asked_at: datetime
+    next_at: datetime | None
+    """When to ask again; None where what came is final."""
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StretchRead:
+    """One stretch of one series that was answered."""
+
+    series_id: int
+    stretch: Stretch
+    asked_at: datetime
+    next_at: datetime | None
+    """When to ask again; None makes it final."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StretchFailure:
+    """One stretch of one series that was asked in vain."""
+
+    series_id: int
+    stretch: Stretch
+    failed_at: datetime
+    reason: str
+
+
+class PeriodLedger:
+    """The part of the ledger about sums; written by the process that holds the lake's lock, read by any."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def known(self, series_ids: Collection[int]) -> dict[int, dict[Stretch, KnownStretch]]:
+        """Return what is known of the stretches of every given series."""
+        found: dict[int, dict[Stretch, KnownStretch]] = {series_id: {} for series_id in series_ids}
+        with self._engine.connect() as db:
+            for some in portions(series_ids):
+                for row in db.execute(sa.select(PERIOD_READ).where(PERIOD_READ.c.series_id.in_(some))):
+                    found[row.series_id][_stretch(row)] = _known(row)
+        return found
+
+    def failures(self) -> list[tuple[int, Stretch, KnownStretch]]:
+        """Return every stretch that failed with its series, by series, period and start."""
+        order = (PERIOD_READ.c.series_id, PERIOD_READ.c.period, PERIOD_READ.c.start)
+        query = sa.select(PERIOD_READ).where(PERIOD_READ.c.failed).order_by(*order)
+        with self._engine.connect() as db:
+            return [(row.series_id, _stretch(row), _known(row)) for row in db.execute(query)]
+
+    def commit(self, reads: Sequence[StretchRead], failures: Sequence[StretchFailure] = ()) -> None:
+        """Record, in one transaction, what was answered and what failed."""
+        with self._engine.begin() as db:
+            for read in reads:
+                facts: dict[str, object] = {
+                    "failed": False,
+                    "attempts": 0,
+                    "asked_at": to_seconds(read.asked_at),
+                    "next_at": None if read.next_at is None else to_seconds(read.next_at),
+                    "reason": None,
+                }
+                _record(db, read.series_id, read.stretch, facts)
+            for failure in failures:
+                _fail(db, failure)
+
+
+def _stretch(row: sa.Row[tuple[object, ...]]) -> Stretch:
+    return Stretch(Period(row.period), from_number(row.start))
+
+
+def _known(row: sa.Row[tuple[object, ...]]) -> KnownStretch:
+    next_at = None if row.next_at is None else from_seconds(row.next_at)
+    return KnownStretch(bool(row.failed), row.attempts, from_seconds(row.asked_at), next_at, row.reason)
+
+
+def _record(db: Connection, series_id: int, stretch: Stretch, facts: dict[str, object]) -> None:
+    key = {"series_id": series_id, "period": stretch.period.value, "start": to_number(stretch.start)}
+    new = insert(PERIOD_READ).values(**key, **facts)
+    db.execute(new.on_conflict_do_update(index_elements=list(key), set_=facts))
+
+
+def _fail(db: Connection, failure: StretchFailure) -> None:
+    stretch = failure.stretch
+    known = sa.select(PERIOD_READ.c.attempts).where(
+        PERIOD_READ.c.series_id == failure.series_id,
+        PERIOD_READ.c.period == stretch.period.value,
+        PERIOD_READ.c.start == to_number(stretch.start),
+    )
+    attempts = (db.scalar(known) or 0) + 1
+    facts: dict[str, object] = {
+        "failed": True,
+        "attempts": attempts,
+        "asked_at": to_seconds(failure.failed_at),
+        "next_at": to_seconds(next_try(failed_at=failure.failed_at, attempts=attempts)),
+        "reason": failure.reason,
+    }
+    _record(db, failure.series_id, stretch, facts)
