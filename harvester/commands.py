@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Any, TypeVar
 
 import structlog
 
-from harvester import plan, show
+from harvester import ages, plan, show
 from harvester.compose import Readable, Stop, client_of, harvest_of, readable, utc_now, writable
 from harvester.config import Config
 from harvester.discover import explore, list_plants
-from harvester.due import Wanted
+from harvester.due import Again, Wanted
 from harvester.errors import AnswerError, ConfigError, NothingToAsk
 from harvester.intake import WEEK_RULE, Stores
 from harvester.lake.inventory import publish_inventory
@@ -27,6 +27,7 @@ from harvester.sma.consent import Consent, ConsentState
 
 LAST_RUN = "last_run"
 """The ledger's fact about what the last run did."""
+_MOST_AGES = 20
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -51,6 +52,12 @@ def recent(config: Config, scope: Scope) -> Wanted:
 def backfill(first: date, last: date, scope: Scope, *, newest_first: bool) -> Wanted:
     """Return what `backfill` asks for: the plant-local days from *first* to *last*, both inclusive."""
     return Wanted(command="backfill", scope=scope, span_of=_between(first, last), newest_first=newest_first)
+
+
+def repair(first: date, last: date, scope: Scope, *, force: bool) -> Wanted:
+    """Return what `repair` asks for: what is not settled from *first* to *last*, now; with *force* all of it."""
+    again = Again.ALL if force else Again.UNSETTLED
+    return Wanted(command="repair", scope=scope, span_of=_between(first, last), again=again)
 
 
 def _between(first: date, last: date) -> SpanOf:
@@ -151,7 +158,7 @@ def _plain(value: Any) -> dict[str, Any]:
 def status(config: Config, *, as_json: bool) -> int:
     """Print what lake and ledger hold."""
     with readable(config) as stores:
-        facts = _status(stores)
+        facts = _status(stores, config.harvest.live_sets)
     if as_json:
         show.as_json(facts)
         return OK
@@ -176,19 +183,31 @@ def status(config: Config, *, as_json: bool) -> int:
     )
     for failed in facts["failed"]:
         show.OUT.print(f"  {failed['series']} {failed['day']}: {failed['reason']}")
+    _tell_ages(facts["plants_fresh"])
     last = facts["last_run"]
     if last:
         show.OUT.print(f"Last run: {last['command']}, {last['began_at']}, exit code {last['exit_code']}")
     return OK
 
 
-def _status(stores: Readable) -> dict[str, Any]:
+def _tell_ages(fresh: Sequence[Mapping[str, Any]]) -> None:
+    if not fresh:
+        return
+    rows = [(p["name"], p["plant_id"], p["newest"] or "", ages.words(p["age_seconds"])) for p in fresh[:_MOST_AGES]]
+    show.table("Newest row of the live sets, the stalest plants first", ["plant", "id", "newest", "age"], rows)
+    if len(fresh) > _MOST_AGES:
+        show.OUT.print(f"… and {len(fresh) - _MOST_AGES:,} fresher plants (--json lists all)")
+
+
+def _status(stores: Readable, live_sets: Collection[str]) -> dict[str, Any]:
     summary, last_run = stores.ledger.summary(), stores.ledger.fact(LAST_RUN)
+    plants = stores.inventory.plants()
     failures = stores.ledger.failures()
     named = stores.inventory.series_named({series_id for series_id, _, _ in failures})
     return {
         "lake": str(stores.places.root),
-        "plants": len(stores.inventory.plants()),
+        "plants": len(plants),
+        "plants_fresh": [age.facts() for age in ages.ages(plants, stores.history.newest(live_sets), utc_now())],
         "series": summary.series,
         "days": {"settled": summary.settled, "open": summary.open, "failed": summary.failed},
         "failed": [

@@ -8,7 +8,7 @@ here: what is left is live's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from harvester.live import FIRST_LAG
@@ -54,7 +54,7 @@ def hold(live: Sequence[LiveSeries], *, daily_requests: int, requests: int | Non
     budget = None if requests is None else requests * _DAY / window_seconds
     left = wished if budget is None else max(budget - daily_requests, 1.0)
     stretch = max(1.0, wished / left) if live else 1.0
-    ages = sorted(_age(series, stretch, share) for series in live for share in _SHARES)
+    ages = sorted(age for series in live for age in _ages(series, stretch))
     spent = wished / stretch
     return Freshness(
         live_series=len(live),
@@ -68,13 +68,18 @@ def hold(live: Sequence[LiveSeries], *, daily_requests: int, requests: int | Non
 
 
 _SHARES = tuple((n + 0.5) / 20 for n in range(20))
-"""Moments within one turn."""
+"""Moments within one turn, or one interval."""
 
 
-def _age(series: LiveSeries, stretch: float, share: float) -> float:
-    """Return the age of the newest row at *share* of a turn, in seconds."""
+def _ages(series: LiveSeries, stretch: float) -> Iterator[float]:
+    """Return the age of the newest row, in seconds, at moments spread over one turn.
+
+    Asked in step with its rows, a row is fresh when it comes; asked in turns, it may be an interval old by then.
+    """
     lag = FIRST_LAG if series.lag is None else series.lag
-    return lag + 60 * series.minutes * stretch * share
+    interval = 60 * series.minutes
+    waits = _SHARES if stretch > 1 else (0.0,)
+    return (lag + interval * (stretch * share + wait) for share in _SHARES for wait in waits)
 
 
 def _at(ages: Sequence[float], quantile: float) -> float:

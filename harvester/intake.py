@@ -219,7 +219,7 @@ class Intake:
         found = []
         for each, reads in covered:
             payload, settled = each.payload, [read.day for read in reads if read.next_at is None]
-            if settled:
+            if settled and not payload.slice.period.summed:
                 held, zone = [count.day for count in each.held], part.zones[payload.slice.series.plant_id]
                 found.append((answer_of(payload, settled, held, zone), payload.body))
         if found:

@@ -12,20 +12,24 @@ FIRST_LAG = 120
 """Seconds assumed of a series that was never asked while its day was running."""
 MOST_LAG = 3 * 3600
 """Seconds; the slowest devices known report within three hours."""
-_SOONER = 0.9
+_SOONER = 0.98
 """What becomes of the lag when a row was there: next time it is asked a little earlier."""
-_LATER = 1.3
+_LATER = 1.25
 """What becomes of the lag when it was not."""
+_LATE = 60.0
 _LEAST_STEP = 30
 _QUIET = 8
 """A silent series is asked again after this share of its silence."""
 
 
-def lag_after(lag: int | None, *, came: bool) -> int:
-    """Return the lag in seconds after asking for a row that *came*, or did not."""
+def lag_after(lag: int | None, *, came: bool, late: float = 0.0) -> int:
+    """Return the lag in seconds after asking for a row that *came*, or did not.
+
+    A row that came when it was asked for *late*, in seconds after it was expected, tells nothing of its lag.
+    """
     known = FIRST_LAG if lag is None else lag
     if came:
-        return int(known * _SOONER)
+        return known if late > _LATE else int(known * _SOONER)
     return min(max(int(known * _LATER), known + _LEAST_STEP), MOST_LAG)
 
 

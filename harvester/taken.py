@@ -54,7 +54,10 @@ class Taken:
             return None
         if self.payload.asked_at - before > timedelta(minutes=2 * minutes, seconds=live.MOST_LAG):
             return None
-        return live.lag_after(self.known.lag, came=found.newest > before)
+        lag = live.FIRST_LAG if self.known.lag is None else self.known.lag
+        expected = before + timedelta(minutes=minutes, seconds=lag)
+        late = (self.payload.asked_at - expected).total_seconds()
+        return live.lag_after(self.known.lag, came=found.newest > before, late=late)
 
     def _next_row(self) -> datetime | None:
         """Return when the next row of a running day can exist; None where nothing is known of its rows."""

@@ -17,6 +17,12 @@ SELECT * FROM read_parquet(
     union_by_name = true, hive_partitioning = true, hive_types = {'date': DATE}, allow_empty = true
 );
 
+CREATE OR REPLACE MACRO lake_years(name) AS TABLE
+SELECT * FROM read_parquet(
+    getvariable('lake') || '/' || name || '/year=*/part-*.parquet',
+    union_by_name = true, hive_partitioning = true, hive_types = {'year': INTEGER}, allow_empty = true
+);
+
 CREATE OR REPLACE MACRO lake_master(name) AS TABLE
 SELECT * FROM read_parquet(
     getvariable('lake') || '/' || name || '/part-*.parquet', union_by_name = true, allow_empty = true
@@ -199,6 +205,53 @@ SELECT COLUMNS(lambda c: c <> 'empty') FROM (
         NULL::DOUBLE AS new, NULL::TIMESTAMPTZ AS known_at, NULL::DATE AS date
     WHERE false
     UNION ALL BY NAME FROM lake_table('revisions')
+);
+
+-- Energies of days and months, one file of each year and part, and of years, one file of each part.
+
+CREATE OR REPLACE VIEW plant_energy_balance_daily AS
+SELECT COLUMNS(lambda c: c <> 'empty') FROM (
+    SELECT
+        NULL::VARCHAR AS plant_id, NULL::DATE AS period_start, NULL::DOUBLE AS pv_generation,
+        NULL::DOUBLE AS direct_consumption, NULL::DOUBLE AS total_consumption, NULL::DOUBLE AS battery_charging,
+        NULL::DOUBLE AS battery_discharging, NULL::DOUBLE AS diesel_generation,
+        NULL::DOUBLE AS combined_heat_and_power_generation, NULL::DOUBLE AS hydro_generation,
+        NULL::DOUBLE AS grid_feed_in, NULL::DOUBLE AS grid_consumption, NULL::DOUBLE AS total_generation,
+        NULL::DOUBLE AS self_consumption, NULL::DOUBLE AS self_supply, NULL::DOUBLE AS autarky_rate,
+        NULL::DOUBLE AS self_consumption_rate, NULL::BOOLEAN AS provisional, NULL::VARCHAR AS other,
+        NULL::TIMESTAMPTZ AS harvested_at, NULL::INTEGER AS year
+    WHERE false
+    UNION ALL BY NAME FROM lake_years('plant_energy_balance_daily')
+);
+
+CREATE OR REPLACE VIEW plant_energy_balance_monthly AS
+SELECT COLUMNS(lambda c: c <> 'empty') FROM (
+    SELECT
+        NULL::VARCHAR AS plant_id, NULL::DATE AS period_start, NULL::DOUBLE AS pv_generation,
+        NULL::DOUBLE AS direct_consumption, NULL::DOUBLE AS total_consumption, NULL::DOUBLE AS battery_charging,
+        NULL::DOUBLE AS battery_discharging, NULL::DOUBLE AS diesel_generation,
+        NULL::DOUBLE AS combined_heat_and_power_generation, NULL::DOUBLE AS hydro_generation,
+        NULL::DOUBLE AS grid_feed_in, NULL::DOUBLE AS grid_consumption, NULL::DOUBLE AS total_generation,
+        NULL::DOUBLE AS self_consumption, NULL::DOUBLE AS self_supply, NULL::DOUBLE AS autarky_rate,
+        NULL::DOUBLE AS self_consumption_rate, NULL::BOOLEAN AS provisional, NULL::VARCHAR AS other,
+        NULL::TIMESTAMPTZ AS harvested_at, NULL::INTEGER AS year
+    WHERE false
+    UNION ALL BY NAME FROM lake_years('plant_energy_balance_monthly')
+);
+
+CREATE OR REPLACE VIEW plant_energy_balance_yearly AS
+SELECT COLUMNS(lambda c: c <> 'empty') FROM (
+    SELECT
+        NULL::VARCHAR AS plant_id, NULL::DATE AS period_start, NULL::DOUBLE AS pv_generation,
+        NULL::DOUBLE AS direct_consumption, NULL::DOUBLE AS total_consumption, NULL::DOUBLE AS battery_charging,
+        NULL::DOUBLE AS battery_discharging, NULL::DOUBLE AS diesel_generation,
+        NULL::DOUBLE AS combined_heat_and_power_generation, NULL::DOUBLE AS hydro_generation,
+        NULL::DOUBLE AS grid_feed_in, NULL::DOUBLE AS grid_consumption, NULL::DOUBLE AS total_generation,
+        NULL::DOUBLE AS self_consumption, NULL::DOUBLE AS self_supply, NULL::DOUBLE AS autarky_rate,
+        NULL::DOUBLE AS self_consumption_rate, NULL::BOOLEAN AS provisional, NULL::VARCHAR AS other,
+        NULL::TIMESTAMPTZ AS harvested_at
+    WHERE false
+    UNION ALL BY NAME FROM lake_master('plant_energy_balance_yearly')
 );
 
 -- Master data: one file of each table.

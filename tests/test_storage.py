@@ -33,6 +33,7 @@ DUCKDB_TYPES = {
     "int16": "SMALLINT",
     "int64": "BIGINT",
     "boolean": "BOOLEAN",
+    "date": "DATE",
     "timestamp, µs, UTC": "TIMESTAMP WITH TIME ZONE",
     "timestamp, µs, without zone": "TIMESTAMP",
 }
@@ -52,13 +53,20 @@ TABLES = documented()
 MASTER = ("plants", "devices", "aliases")
 
 
+def in_path(table: str) -> dict[str, str]:
+    """Return the column that the path adds to *table*, with its type in DuckDB."""
+    if table.endswith(("_daily", "_monthly")):
+        return {"year": "INTEGER"}
+    return {} if table in MASTER or table.endswith("_yearly") else {"date": "DATE"}
+
+
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a lake of three plants and three days, with a revision, a lost column and one met later."""
     folder = tmp_path_factory.mktemp("storage")
 
     async def harvest() -> Path:
-        settings = Settings(plants=3, devices=7, zones=("Europe/Berlin", "Asia/Kolkata"))
+        settings = Settings(plants=3, devices=7, start=date(2026, 10, 1), zones=("Europe/Berlin", "Asia/Kolkata"))
         async with serving(settings) as running:
             accept_all(running)
             config = configured(running, folder)
@@ -94,8 +102,10 @@ def views(lake: Path) -> duckdb.DuckDBPyConnection:
 
 def by_pyarrow(root: Path, table: str) -> pa.Table:
     """Read *table* as the recipe for pyarrow does."""
-    by_date = ds.partitioning(pa.schema([("date", pa.date32())]), flavor="hive")
-    dataset = ds.dataset(root / table, format="parquet", partitioning=None if table in MASTER else by_date)
+    kinds = {"DATE": pa.date32(), "INTEGER": pa.int32()}
+    from_path = pa.schema([(name, kinds[kind]) for name, kind in in_path(table).items()])
+    partitioning = ds.partitioning(from_path, flavor="hive") if in_path(table) else None
+    dataset = ds.dataset(root / table, format="parquet", partitioning=partitioning)
     schemas = [fragment.physical_schema for fragment in dataset.get_fragments()]
     return dataset.replace_schema(pa.unify_schemas([dataset.schema, *schemas])).to_table()
 
@@ -127,9 +137,8 @@ class TestViews:
 
         for table, columns in TABLES.items():
             described = connection.execute(f"DESCRIBE {table}").fetchall()
-            day = {} if table in MASTER else {"date": "DATE"}
-            assert {row[0]: row[1] for row in described} == columns | day
-            assert [row[0] for row in described] == [*columns, *day]
+            assert {row[0]: row[1] for row in described} == columns | in_path(table)
+            assert [row[0] for row in described] == [*columns, *in_path(table)]
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchall() == [(0,)]
 
     def test_each_view_has_the_rows_that_pyarrow_counts(self, lake: Path, views: duckdb.DuckDBPyConnection) -> None:

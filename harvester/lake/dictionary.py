@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from harvester.catalog import SETS
+from harvester.catalog import ENERGY_SETS, SETS, MeasurementSet
 from harvester.lake import inventory, naming, schema
 from harvester.lake.schema import REVISION_COLUMNS, REVISIONS, Column
+from harvester.model import Level, Period
 
 
 def lake_dictionary() -> str:
@@ -20,11 +21,28 @@ def lake_dictionary() -> str:
             if built.index_columns:
                 about = f"Array channels of `{table}`: one row per index present."
                 sections.append(_section(naming.by_index(table), about, built.index_columns))
-    about = "Values that changed or vanished after they were first read; partitioned like the table they are of."
+            if level is Level.PLANT and measurement_set.name in ENERGY_SETS:
+                sections.extend(_periods(level, measurement_set, table))
+    about = "Values that changed or vanished after they were first read; partitioned by the day of their row."
     sections.append(_section(REVISIONS, about, REVISION_COLUMNS))
     for name, columns in inventory.TABLES.items():
         sections.append(_section(name, "Master data, one file.", columns))
     return "\n".join(sections)
+
+
+_ABOUT = {
+    Period.MONTH: "day of `{}`, as SMA sums it up; partitioned by `year`.",
+    Period.YEAR: "month of `{}`, as SMA sums it up; partitioned by `year`.",
+    Period.TOTAL: "year of `{}`, as SMA sums it up; one file of each part.",
+}
+
+
+def _periods(level: Level, measurement_set: MeasurementSet, table: str) -> Iterator[str]:
+    """Yield the sections of the period tables that go with *table*."""
+    for period, about in _ABOUT.items():
+        name = naming.by_period(table, period)
+        built = schema.build(level, measurement_set.name, name, {}, period)
+        yield _section(name, f"Energy of each plant and {about.format(table)}", built.columns)
 
 
 def _section(table: str, about: str, columns: Sequence[Column]) -> str:
@@ -34,7 +52,14 @@ def _section(table: str, about: str, columns: Sequence[Column]) -> str:
 
 
 def _type(column: Column) -> str:
-    words = {"String": "string", "Float64": "double", "Int16": "int16", "Int64": "int64", "Boolean": "boolean"}
+    words = {
+        "String": "string",
+        "Float64": "double",
+        "Int16": "int16",
+        "Int64": "int64",
+        "Boolean": "boolean",
+        "Date": "date",
+    }
     if column.dtype == schema.INSTANT:
         return "timestamp, µs, UTC"
     if column.dtype == schema.WALL_CLOCK:

@@ -15,7 +15,7 @@ import polars as pl
 from harvester.lake import naming
 from harvester.lake.decode import Decoded
 from harvester.lake.merge import merge
-from harvester.lake.schema import Column
+from harvester.lake.schema import INSTANT, Column
 
 Held = Callable[[str, date], pl.DataFrame | None]
 """Rows that the lake holds of a table and plant-local day, None where there are none."""
@@ -36,29 +36,29 @@ class Replaying:
     """Plants whose zone is corrected: rows that the lake holds of them lie at wrong instants."""
 
 
-def fold(generations: Sequence[Decoded], held: Held, replaying: Replaying) -> Decoded:
-    """Return the rows that *generations*, oldest first, leave behind together.
+def fold(pieces: Sequence[tuple[int, Decoded]], held: Held, replaying: Replaying) -> Decoded:
+    """Return the rows that *pieces*, each with the number of its generation, leave behind together.
 
-    No series may come twice in one of them. What an answer that is not archived has changed in the lake since is
-    laid over them.
+    Generations are merged by ascending number, and no series may come twice in one. What an answer that is not
+    archived has changed in the lake since is laid over them.
     """
-    table = generations[-1].table
-    rows = _fold(table.table, table.columns, [g.rows for g in generations], held, replaying)
-    indexed = [g.by_index for g in generations if g.by_index is not None]
+    table = pieces[-1][1].table
+    rows = _fold(table.table, table.columns, [(n, p.rows) for n, p in pieces], held, replaying)
+    indexed = [(n, p.by_index) for n, p in pieces if p.by_index is not None]
     name = naming.by_index(table.table)
     by_index = _fold(name, table.index_columns, indexed, held, replaying) if indexed else None
     return Decoded(table, rows, by_index, (), ())
 
 
 def _fold(
-    table: str, columns: Sequence[Column], frames: Sequence[pl.DataFrame], held: Held, replaying: Replaying
+    table: str, columns: Sequence[Column], pieces: Sequence[tuple[int, pl.DataFrame]], held: Held, replaying: Replaying
 ) -> pl.DataFrame:
-    numbered = [frame.with_columns(_generation=pl.lit(number)) for number, frame in enumerate(frames)]
+    numbered = [frame.with_columns(_generation=pl.lit(number)) for number, frame in pieces]
     rows = pl.concat(numbered, how="diagonal").filter(pl.col("_date").is_between(replaying.first, replaying.last))
     done = [rows.drop("_generation").clear()]
-    for (day,), of_day in sorted(rows.partition_by("_date", as_dict=True).items(), key=str):
-        assert isinstance(day, date)  # noqa: S101 - the column is a date without nulls
-        done.append(_fold_day(of_day, columns, held(table, day), replaying))
+    for of_day in rows.partition_by("_date"):
+        lake = held(table, of_day.item(0, "_date"))
+        done.append(_fold_day(of_day.sort("_generation", maintain_order=True), columns, lake, replaying))
     return pl.concat(done, how="diagonal")
 
 
@@ -72,16 +72,14 @@ def _fold_day(
         pl.col("_repeats").any(),
         pl.col("harvested_at").max().alias("_asked_at"),
     )
-    folded: pl.DataFrame | None = None
-    for generation in rows.drop("_generation", strict=False).partition_by(rows.get_column("_generation")):
-        folded = merge(folded, generation, columns).frame
+    layers = rows.partition_by("_generation", include_key=False)
     if lake is not None:
-        later = _later(lake, marks, series, replaying)
-        folded = merge(folded, later, columns).frame
-    assert folded is not None  # noqa: S101 - a day of `partition_by` has rows
-    return folded.join(marks.drop("_asked_at"), on=series, nulls_equal=True).with_columns(
-        harvested_at=pl.lit(replaying.now).dt.cast_time_unit("us")
-    )
+        layers.append(_later(lake, marks, series, replaying))
+    folded = merge(None, layers[0], columns).frame
+    for layer in layers[1:]:
+        folded = merge(folded, layer, columns).frame
+    marked = folded.join(marks.drop("_asked_at"), on=series, nulls_equal=True)
+    return marked.with_columns(harvested_at=pl.lit(replaying.now, dtype=INSTANT))
 
 
 def _later(lake: pl.DataFrame, marks: pl.DataFrame, series: list[str], replaying: Replaying) -> pl.DataFrame:

@@ -57,6 +57,8 @@ class KnownSeries:
     """End of its newest row's interval."""
     lag: int | None = None
     """Seconds from the end of an interval until SMA serves its row, as learned by asking."""
+    gone_at: datetime | None = None
+    """Since when the set is not offered any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,19 @@ class Inventory:
         with self._engine.connect() as db:
             rows = db.execute(query.order_by(SERIES.c.plant_id, SERIES.c.device_id, SERIES.c.set)).mappings()
             return [_known_series(row) for row in rows]
+
+    def every_series(self, part: int) -> list[KnownSeries]:
+        """Return the series of *part* that are or were offered, plants together."""
+        query = sa.select(SERIES).where(SERIES.c.part == part)
+        with self._engine.connect() as db:
+            rows = db.execute(query.order_by(SERIES.c.plant_id, SERIES.c.device_id, SERIES.c.set)).mappings()
+            return [_known_series(row) for row in rows]
+
+    def series_of(self, plant_id: str) -> list[KnownSeries]:
+        """Return the series of a plant and its devices, those included that are not offered any more."""
+        query = sa.select(SERIES).where(SERIES.c.plant_id == plant_id).order_by(SERIES.c.device_id, SERIES.c.set)
+        with self._engine.connect() as db:
+            return [_known_series(row) for row in db.execute(query).mappings()]
 
     def series_named(self, series_ids: Iterable[int]) -> dict[int, Series]:
         """Return the series of the given ids."""

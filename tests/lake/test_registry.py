@@ -25,8 +25,9 @@ def test_documented_tables_need_no_registry(path: Path) -> None:
     """What the catalogue knows is not recorded."""
     registry = Registry(path)
     found = [registry.table(level, s.name).table for s in SETS.values() for level in s.levels]
+    views = ("_daily", "_monthly", "_yearly")
 
-    assert sorted(found) == [table.table for table in registry.tables()]
+    assert sorted(found) == [table.table for table in registry.tables() if not table.table.endswith(views)]
     assert not path.exists()
 
 

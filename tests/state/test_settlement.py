@@ -40,7 +40,7 @@ def test_the_next_look_is_later_and_not_too_late(since: timedelta, wait: timedel
 @FIXED
 @given(since=distances, wait=waits)
 def test_few_looks_settle_a_day(since: timedelta, wait: timedelta) -> None:
-    """Asked whenever it is due, a day that is over is settled within a few looks: their distance doubles."""
+    """Asked whenever it is due, a day that is over is settled within a few looks: they grow apart."""
     at = END + max(since, timedelta(0))
     looks = 0
     while (following := next_look(day_end=END, asked_at=at, settle_after=wait)) is not None:
@@ -69,6 +69,16 @@ def test_looks_by_hand(asked: timedelta, expected: timedelta | None) -> None:
     found = next_look(day_end=END, asked_at=END + asked, settle_after=SETTLE)
 
     assert found == (None if expected is None else END + expected)
+
+
+@FIXED
+@given(since=st.timedeltas(timedelta(days=-1), timedelta(0)), ahead=st.timedeltas(-2 * HOUR, 30 * HOUR))
+def test_a_running_day_waits_for_its_next_row(since: timedelta, ahead: timedelta) -> None:
+    """A running day is due when its next row can exist, not within half a minute, and at its end at the latest."""
+    asked = END + since
+    found = next_look(day_end=END, asked_at=asked, settle_after=SETTLE, next_row=asked + ahead)
+
+    assert since == timedelta(0) or found == min(asked + max(ahead, timedelta(seconds=30)), END)
 
 
 def test_failures_wait_longer_and_longer() -> None:
