@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 
 from harvester import periods, plan
+from harvester.catalog import ENERGY_AND_POWER_PV
+from harvester.daylight import sun_is_up
 from harvester.model import Device, Plant, Series, Slice, Stretch
 from harvester.plan import Batch, Scope, Span, SpanOf
 from harvester.state.inventory import Inventory, KnownSeries
@@ -51,6 +53,17 @@ class Asked:
 
 def _bit(day: date) -> int:
     return 1 << 32 * day.month + day.day
+
+
+_DUSK = timedelta(hours=1)
+"""How long after sunset an inverter's last rows may still come in."""
+
+
+def _asleep(plant: Plant, series: Series, now: datetime) -> bool:
+    """Tell whether *series* is of a PV inverter whose plant has lain in the dark for a while: no new row can exist."""
+    if series.set != ENERGY_AND_POWER_PV.name or plant.latitude is None or plant.longitude is None:
+        return False
+    return not any(sun_is_up(plant.latitude, plant.longitude, moment) for moment in (now - _DUSK, now))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +129,8 @@ class DueNow:
         span = self._wanted.span_of(plant, series.set)
         if (ended := self._ended.get(known.series_id)) is not None:
             span = Span(min(span.first, ended), span.last)
-        return plan.applicable(span, plant, device, now)
+        span = plan.applicable(span, plant, device, now)
+        return span.until_yesterday(plan.today(plant, now)) if _asleep(plant, series, now) else span
 
     def _days(self, spans: Mapping[KnownSeries, Span], now: datetime, asked: Asked) -> dict[Series, tuple[date, ...]]:
         spans = {known: span for known, span in spans.items() if span}

@@ -68,6 +68,10 @@ class Span:
     def __bool__(self) -> bool:
         return self.first <= self.last
 
+    def until_yesterday(self, today: date) -> Span:
+        """Return it without the running day."""
+        return Span(self.first, min(self.last, today - _DAY))
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -115,12 +119,17 @@ def applicable(asked: Span, plant: Plant, device: Device | None, now: datetime) 
 
     Not before the plant's start-up, not after the device's deactivation, not after the plant's local today.
     """
-    began, today = _life(plant, now)
-    first, last = max(asked.first, began), min(asked.last, today)
+    began, running = _life(plant, now)
+    first, last = max(asked.first, began), min(asked.last, running)
     if device is not None and device.deactivated_at is not None:
         # less a moment: a device switched off at midnight measures nothing on the day that begins there
         last = min(last, (device.deactivated_at - datetime.resolution).date())
     return Span(first, last)
+
+
+def today(plant: Plant, now: datetime) -> date:
+    """Return the plant-local day at *now*."""
+    return _life(plant, now)[1]
 
 
 @lru_cache(maxsize=1024)

@@ -19,10 +19,11 @@ from harvester.lake.decode import Bad, Decoded, decode
 from harvester.lake.fold import Replaying, fold
 from harvester.lake.layout import Pack, Partition
 from harvester.lake.parquet import Written, publish, read
-from harvester.lake.raw import Answer, Archive, week_of
+from harvester.lake.raw import Answer, Archive
 from harvester.lake.replays import Replayed, correction, read_replays, record_replay
 from harvester.model import Payload, Series
 from harvester.plan import Scope
+from harvester.unarchived import Missing, Settled
 
 PORTION_BYTES = 32 * 1024 * 1024
 """Bodies of one table, part and week, before compression, that are in memory together."""
@@ -59,6 +60,7 @@ class Outcome:
     bad: list[Bad] = field(default_factory=list)
     """Answers that could not be decoded, wholly or in part."""
     missing: list[Missing] = field(default_factory=list)
+    """Settled days that no usable answer is archived of."""
 
     @property
     def whole(self) -> bool:
@@ -71,15 +73,6 @@ class Outcome:
         self.files += written.files
         self.bytes_written += written.bytes
         self.revisions += written.revisions
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """Settled days of one series, one after the other, of which no usable answer is archived."""
-
-    series: Series
-    first: date
-    last: date
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +106,8 @@ class Replay:
         for (part, table), weeks in sorted(kept.items()):
             for week in sorted({w + _WEEK * n for w in weeks for n in (-1, 0, 1)}):
                 self._week(part, table, week)
-        self._tell_missing()
+        settled = Settled(self._stores, self._archive, self._order.scope, self._order.first, self._order.last)
+        self._outcome.missing.extend(settled.unarchived(self._unusable))
         return self._outcome
 
     def _week(self, part: int, table: str, week: date) -> None:
@@ -153,7 +147,7 @@ class Replay:
             self._outcome.damaged[pack] = str(error)
 
     def _decoded(self, portion: Sequence[_Found]) -> Iterator[tuple[int, Decoded]]:
-        """Yield the rows of a portion with the number of their generation: of a series, its first answer, its next …"""
+        """Yield the rows of a portion; of each series the oldest answer is in generation 0, the next one in 1."""
         bodies = self._bodies(portion)
         self._unusable |= {each.answer.sha256 for each in portion} - bodies.keys()
         generations: dict[int, list[Answer]] = {}
@@ -190,38 +184,6 @@ class Replay:
             self._outcome.bad.append(bad)
             if not bad.partial:
                 self._unusable.add(hashes[bad.payload.slice])
-
-    def _tell_missing(self) -> None:
-        """Find the settled days whose rows, if they are lost, only SMA has."""
-        aliases = {(a.level, a.new_id): a.old_id for a in self._stores.inventory.aliases()}
-        for part in sorted({known.part for known in self._stores.inventory.plants()}):
-            by_table: dict[str, list[tuple[int, Series]]] = {}
-            for known in self._stores.inventory.every_series(part):
-                if self._order.scope.takes(known.series):
-                    table = self._stores.registry.table(known.series.level, known.series.set).table
-                    by_table.setdefault(table, []).append((known.series_id, known.series))
-            for table, series in sorted(by_table.items()):
-                archived = self._archived(part, table)
-                settled = self._stores.ledger.days([i for i, _ in series], self._order.first, self._order.last)
-                for series_id, each in series:
-                    had = archived.get(each, set()) | archived.get(_before(each, aliases), set())
-                    self._outcome.missing.extend(_runs(each, settled[series_id].settled.keys() - had))
-
-    def _archived(self, part: int, table: str) -> dict[Series, set[date]]:
-        """Return the days that usable archived answers settled."""
-        found: dict[Series, set[date]] = {}
-        for pack in self._places.packs(table, part=part):
-            if not self._order.first - _WEEK <= pack.week + _WEEK <= self._order.last + 3 * _WEEK:
-                continue
-            try:
-                answers = self._archive.index(pack)
-            except LakeError as error:
-                self._damaged(pack, error)
-                continue
-            for answer in answers:
-                if answer.sha256 not in self._unusable:
-                    found.setdefault(answer.slice.series, set()).update(answer.slice.days)
-        return found
 
 
 @dataclass(slots=True)
@@ -281,22 +243,3 @@ def _portions(found: Iterable[_Found]) -> Iterator[list[_Found]]:
 
 def _payload(answer: Answer, body: bytes) -> Payload:
     return Payload(slice=answer.slice, body=body, asked_at=answer.asked_at, moved=answer.moved)
-
-
-def _before(series: Series, aliases: Mapping[tuple[str, str], str]) -> Series:
-    """Return *series* under the ids that it had before a migration."""
-    plant = aliases.get(("plant", series.plant_id), series.plant_id)
-    device = series.device_id and aliases.get(("device", series.device_id), series.device_id)
-    return Series(plant_id=plant, device_id=device, set=series.set)
-
-
-def _runs(series: Series, days: Iterable[date]) -> Iterator[Missing]:
-    """Join days that follow one another."""
-    run: list[date] = []
-    for day in sorted(days):
-        if run and day - run[-1] > _DAY:
-            yield Missing(series, run[0], run[-1])
-            run = []
-        run.append(day)
-    if run:
-        yield Missing(series, run[0], run[-1])

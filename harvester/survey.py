@@ -10,7 +10,7 @@ from enum import StrEnum
 from harvester import clock, plan
 from harvester.model import Device, Plant
 from harvester.plan import Scope, Span, SpanOf
-from harvester.state.history import History
+from harvester.state.history import FailedDay, History
 from harvester.state.inventory import Inventory, KnownPlant, KnownSeries
 from harvester.state.ledger import Days, Ledger
 
@@ -148,8 +148,18 @@ class Survey:
         return Part(number=number, subjects=subjects)
 
     def _span(self, known: KnownSeries, plant: Plant, device: Device | None) -> Span:
-        placed = plant if zone_is_known(plant) else replace(plant, timezone="UTC")
+        placed = _placed(plant)
         return plan.applicable(self._span_of(placed, known.series.set), placed, device, self._now)
+
+    def failed(self, part: Part, first: date, last: date) -> Iterator[tuple[Subject, FailedDay]]:
+        """Yield the failed days of *part* from *first* to *last*, both inclusive, that are still to be asked."""
+        wanted = {subject.known.series_id: subject for subject in part.subjects if subject.wanted}
+        for failed in self._history.failed(part.number, first, last):
+            subject = wanted.get(failed.series_id)
+            if subject is None or suspended(subject.plant):
+                continue
+            if plan.applicable(Span(failed.day, failed.day), _placed(subject.plant.plant), subject.device, self._now):
+                yield subject, failed
 
     def pieces(self, part: Part) -> Iterator[list[SeriesDays]]:
         """Yield what the ledger knows of the series of *part*, piece by piece of the period, ascending."""
@@ -199,6 +209,10 @@ class Survey:
 def suspended(known: KnownPlant) -> bool:
     """Tell whether the newest plant list lacks a plant of which nobody knows that it is withdrawn or moved."""
     return known.missing_count > 0 and known.withdrawn_at is None and known.moved_to is None
+
+
+def _placed(plant: Plant) -> Plant:
+    return plant if zone_is_known(plant) else replace(plant, timezone="UTC")
 
 
 def zone_is_known(plant: Plant) -> bool:

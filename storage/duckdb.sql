@@ -20,7 +20,7 @@ SELECT * FROM read_parquet(
 CREATE OR REPLACE MACRO lake_years(name) AS TABLE
 SELECT * FROM read_parquet(
     getvariable('lake') || '/' || name || '/year=*/part-*.parquet',
-    union_by_name = true, hive_partitioning = true, hive_types = {'year': INTEGER}, allow_empty = true
+    union_by_name = true, hive_partitioning = true, hive_types = {'year': BIGINT}, allow_empty = true
 );
 
 CREATE OR REPLACE MACRO lake_master(name) AS TABLE
@@ -219,7 +219,7 @@ SELECT COLUMNS(lambda c: c <> 'empty') FROM (
         NULL::DOUBLE AS grid_feed_in, NULL::DOUBLE AS grid_consumption, NULL::DOUBLE AS total_generation,
         NULL::DOUBLE AS self_consumption, NULL::DOUBLE AS self_supply, NULL::DOUBLE AS autarky_rate,
         NULL::DOUBLE AS self_consumption_rate, NULL::BOOLEAN AS provisional, NULL::VARCHAR AS other,
-        NULL::TIMESTAMPTZ AS harvested_at, NULL::INTEGER AS year
+        NULL::TIMESTAMPTZ AS harvested_at, NULL::BIGINT AS year
     WHERE false
     UNION ALL BY NAME FROM lake_years('plant_energy_balance_daily')
 );
@@ -234,7 +234,7 @@ SELECT COLUMNS(lambda c: c <> 'empty') FROM (
         NULL::DOUBLE AS grid_feed_in, NULL::DOUBLE AS grid_consumption, NULL::DOUBLE AS total_generation,
         NULL::DOUBLE AS self_consumption, NULL::DOUBLE AS self_supply, NULL::DOUBLE AS autarky_rate,
         NULL::DOUBLE AS self_consumption_rate, NULL::BOOLEAN AS provisional, NULL::VARCHAR AS other,
-        NULL::TIMESTAMPTZ AS harvested_at, NULL::INTEGER AS year
+        NULL::TIMESTAMPTZ AS harvested_at, NULL::BIGINT AS year
     WHERE false
     UNION ALL BY NAME FROM lake_years('plant_energy_balance_monthly')
 );

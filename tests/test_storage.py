@@ -56,7 +56,7 @@ MASTER = ("plants", "devices", "aliases")
 def in_path(table: str) -> dict[str, str]:
     """Return the column that the path adds to *table*, with its type in DuckDB."""
     if table.endswith(("_daily", "_monthly")):
-        return {"year": "INTEGER"}
+        return {"year": "BIGINT"}
     return {} if table in MASTER or table.endswith("_yearly") else {"date": "DATE"}
 
 
@@ -102,7 +102,7 @@ def views(lake: Path) -> duckdb.DuckDBPyConnection:
 
 def by_pyarrow(root: Path, table: str) -> pa.Table:
     """Read *table* as the recipe for pyarrow does."""
-    kinds = {"DATE": pa.date32(), "INTEGER": pa.int32()}
+    kinds = {"DATE": pa.date32(), "BIGINT": pa.int64()}
     from_path = pa.schema([(name, kinds[kind]) for name, kind in in_path(table).items()])
     partitioning = ds.partitioning(from_path, flavor="hive") if in_path(table) else None
     dataset = ds.dataset(root / table, format="parquet", partitioning=partitioning)

@@ -82,7 +82,7 @@ def _fold_day(
     return marked.with_columns(harvested_at=pl.lit(replaying.now, dtype=INSTANT))
 
 
-def _later(lake: pl.DataFrame, marks: pl.DataFrame, series: list[str], replaying: Replaying) -> pl.DataFrame:
+def _later(lake: pl.DataFrame, marks: pl.DataFrame, series: Sequence[str], replaying: Replaying) -> pl.DataFrame:
     """Return the rows of *lake* that changed after the newest archived answer, but not by a replay."""
     known = lake.join(marks, on=series, nulls_equal=True)
     return known.filter(

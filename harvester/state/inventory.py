@@ -192,12 +192,6 @@ class Inventory:
             rows = db.execute(query.order_by(SERIES.c.plant_id, SERIES.c.device_id, SERIES.c.set)).mappings()
             return [_known_series(row) for row in rows]
 
-    def series_of(self, plant_id: str) -> list[KnownSeries]:
-        """Return the series of a plant and its devices, those included that are not offered any more."""
-        query = sa.select(SERIES).where(SERIES.c.plant_id == plant_id).order_by(SERIES.c.device_id, SERIES.c.set)
-        with self._engine.connect() as db:
-            return [_known_series(row) for row in db.execute(query).mappings()]
-
     def series_named(self, series_ids: Iterable[int]) -> dict[int, Series]:
         """Return the series of the given ids."""
         found: dict[int, Series] = {}
@@ -213,7 +207,7 @@ def _series(row: RowMapping) -> Series:
 
 
 def _known_series(row: RowMapping) -> KnownSeries:
-    learned = (row["minutes"], _instant(row["newest"]), row["lag"])
+    learned = (row["minutes"], _instant(row["newest"]), row["lag"], _instant(row["gone_at"]))
     return KnownSeries(row["series_id"], row["part"], _series(row), *learned)
 
 

@@ -31,7 +31,7 @@ def next_look(
         return None
     if asked_at < day_end:
         return min(max(next_row or asked_at + RUNNING_AGAIN, asked_at + LEAST_AGAIN), day_end)
-    return day_end + min(settle_after, *(again for again in PAST_AGAIN if again > asked_at - day_end))
+    return day_end + min([settle_after, *(again for again in PAST_AGAIN if again > asked_at - day_end)])
 
 
 def next_try(*, failed_at: datetime, attempts: int) -> datetime:

@@ -15,8 +15,9 @@ END = datetime(2026, 6, 1, 22, tzinfo=UTC)
 SETTLE = timedelta(days=3)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
-distances = st.timedeltas(timedelta(days=-3), timedelta(days=10))
-waits = st.timedeltas(timedelta(0), timedelta(days=10))
+days = st.integers(-3, 10) | st.integers(0, 5000)
+distances = st.builds(timedelta, days=days, seconds=st.integers(0, 86_400))
+waits = distances.filter(lambda wait: wait >= timedelta(0))
 
 
 @FIXED
@@ -46,7 +47,7 @@ def test_few_looks_settle_a_day(since: timedelta, wait: timedelta) -> None:
     while (following := next_look(day_end=END, asked_at=at, settle_after=wait)) is not None:
         at, looks = following, looks + 1
 
-    assert looks <= 8
+    assert looks <= 12
     assert at >= END + wait
 
 
