@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from harvester import __version__, commands, config, demo, log, preview, show
+from harvester import __version__, cli_care, cli_energy, cli_questions, commands, config, demo, log, preview, show
 from harvester.compose import scope_of
 from harvester.config import LOCAL_OWNER
 from harvester.errors import ConfigError, HarvestError
@@ -51,6 +51,9 @@ consent = typer.Typer(no_args_is_help=True, help="Ask plant owners for consent, 
 schema = typer.Typer(no_args_is_help=True, help="Print the contracts: of the configuration and of the lake.")
 app.add_typer(consent, name="consent")
 app.add_typer(schema, name="schema")
+cli_care.register(app)
+cli_energy.register(app)
+cli_questions.register(app)
 
 
 @app.callback()

@@ -20,6 +20,7 @@ from harvester.errors import AnswerError, ConfigError, NothingToAsk
 from harvester.intake import WEEK_RULE, Stores
 from harvester.lake.inventory import publish_inventory
 from harvester.lake.measure import measure
+from harvester.lake.raw import Archive
 from harvester.plan import Scope, SpanOf
 from harvester.report import INCOMPLETE, OK, Report
 from harvester.sma.client import Client
@@ -181,6 +182,8 @@ def status(config: Config, *, as_json: bool) -> int:
         f"{facts['plants']:,} plants, {facts['series']:,} series; series-days: {days['settled']:,} settled, "
         f"{days['open']:,} open, {days['failed']:,} failed"
     )
+    raw = facts["raw"]
+    show.OUT.print(f"Raw archive: {raw['answers']:,} answers, {show.size(raw['bytes'])}")
     for failed in facts["failed"]:
         show.OUT.print(f"  {failed['series']} {failed['day']}: {failed['reason']}")
     _tell_ages(facts["plants_fresh"])
@@ -219,10 +222,21 @@ def _status(stores: Readable, live_sets: Collection[str]) -> dict[str, Any]:
             }
             for i, day, known in failures
         ],
+        "failed_sums": _failed_sums(stores),
         "week_rule": stores.ledger.fact(WEEK_RULE),
+        "raw": asdict(Archive(stores.places).size()),
         "tables": [asdict(size) | _days(size.first_day, size.last_day) for size in measure(stores.places)],
         "last_run": json.loads(last_run) if last_run else None,
     }
+
+
+def _failed_sums(stores: Readable) -> list[dict[str, Any]]:
+    failures = stores.periods.failures()
+    named = stores.inventory.series_named({series_id for series_id, _, _ in failures})
+    return [
+        {"series": str(named[i]), "of": str(stretch), "attempts": known.attempts, "reason": known.reason}
+        for i, stretch, known in failures
+    ]
 
 
 def _days(first: date | None, last: date | None) -> dict[str, str | None]:

@@ -30,15 +30,13 @@ from harvester.sma.settings import Credentials, Hosts, Limits
 from harvester.state.database import connect
 from harvester.state.history import History
 from harvester.state.inventory import Inventory
-from harvester.state.ledger import Ledger
+from harvester.state.ledger import LAKE_ID, Ledger
 from harvester.state.period_ledger import PeriodLedger
 from harvester.state.snapshot import copy_ledger
 from harvester.state.succession import Succession
 
 PATIENCE = 7.0
 """Seconds after which work that has not heeded a signal is cancelled; ten is the promise."""
-LAKE_ID = "lake_id"
-"""The ledger's fact about the lake that it belongs to."""
 SNAPSHOTS = 7
 """How many copies of the ledger are kept."""
 
@@ -152,6 +150,7 @@ class Readable:
     ledger: Ledger
     inventory: Inventory
     history: History
+    periods: PeriodLedger
 
 
 @contextmanager
@@ -162,7 +161,8 @@ def readable(config: Config) -> Iterator[Readable]:
     engine: Engine = connect(config.ledger.path, create=False)
     try:
         per_file = identity.plants_per_file if identity else config.lake.plants_per_file
-        yield Readable(places, Ledger(engine), Inventory(engine, plants_per_file=per_file), History(engine))
+        inventory = Inventory(engine, plants_per_file=per_file)
+        yield Readable(places, Ledger(engine), inventory, History(engine), PeriodLedger(engine))
     finally:
         engine.dispose()
 

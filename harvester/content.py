@@ -8,7 +8,7 @@ what the series usually has, and what its siblings had that day. It is never "28
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from statistics import median
 
@@ -68,6 +68,8 @@ class Plausible:
     rows: int
     basis: str
     """What decided, without figures: the same for days that are alike."""
+    excused: bool = False
+    """Whether a cause outside of the series explains fewer rows, however few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ class Content:
     @property
     def hole(self) -> bool:
         """Tell whether implausibly few rows came."""
-        return self.plausible.rows >= LEAST and self.received < HOLE * self.plausible.rows
+        expected = self.plausible
+        return not expected.excused and expected.rows >= LEAST and self.received < HOLE * expected.rows
 
     @property
     def why(self) -> str:
@@ -105,7 +108,7 @@ def plausible(known: Evidence) -> Plausible:
     expected = _expected(known)
     if expected is None:
         return _without_comparison(known, bounds)
-    return min([expected, *bounds], key=lambda bound: bound.rows)
+    return replace(min([expected, *bounds], key=lambda bound: bound.rows), excused=expected.excused)
 
 
 def _room(known: Evidence) -> Plausible | None:
@@ -129,8 +132,9 @@ def _expected(known: Evidence) -> Plausible | None:
     if own is not None and shares:
         best = max(shares)
         if best < HOLE:
-            return Plausible(round(own * best), f"all of the same set {known.kin} had few rows that day")
-        return Plausible(round(own * best), f"what it has on the days around, and so had others {known.kin}")
+            cause = f"all others of the set {known.kin} had few rows that day, too"
+            return Plausible(round(own * best), cause, excused=True)
+        return Plausible(round(own * best), f"what it has on the days around, as others of the set {known.kin} had")
     if own is not None:
         return Plausible(own, "what it has on the days around")
     if known.siblings:

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from enum import Enum
 from typing import Any
 
-from harvester.comparison import Comparison
+from harvester.plausibility import Plausibility
 from harvester.survey import SeriesDays, Settlement
 
 _DAY = timedelta(days=1)
@@ -89,18 +89,18 @@ class PlantRow:
 
 def cells(piece: Sequence[SeriesDays]) -> Iterator[tuple[str, date, Cell]]:
     """Yield plant id, day and cell of every applicable series-day of *piece* that is wanted."""
-    comparison = Comparison(piece)
+    plausibility = Plausibility(piece)
     for each in piece:
         if each.subject.wanted:
             for day in each.span:
-                yield each.subject.known.series.plant_id, day, _cell(comparison, each, day)
+                yield each.subject.known.series.plant_id, day, _cell(plausibility, each, day)
 
 
-def _cell(comparison: Comparison, each: SeriesDays, day: date) -> Cell:
-    asked, content = each.asked(day), comparison.content(each, day)
+def _cell(plausibility: Plausibility, each: SeriesDays, day: date) -> Cell:
+    asked, content = each.asked(day), plausibility.content(each, day)
     covered = asked is Settlement.SETTLED or (content is not None and not content.hole)
     received = content.received if content is not None else 0
-    plausible = content.plausible.rows if content is not None else comparison.expected(each, day)
+    plausible = content.plausible.rows if content is not None else plausibility.expected(each, day)
     return Cell(applicable=1, covered=int(covered), received=received, plausible=plausible) + _ONE[asked]
 
 

@@ -75,7 +75,8 @@ class Wanted:
     span_of: SpanOf
     newest_first: bool = False
     resume: bool = False
-    """Whether a series whose history ended before its span is asked from where it ended."""
+    """Whether series are also asked for what lies before their span: from where their history ended, and for days
+    that were asked and are not settled."""
     again: Again = Again.DUE
 
 
@@ -97,7 +98,7 @@ class DueNow:
         ]
         """The series that the plants offer and the run wants."""
         ids = [known.series_id for known in self.offered]
-        self._ended = ledger.last_days(ids) if wanted.resume else {}
+        self._ended = ledger.agenda.last_days(ids) if wanted.resume else {}
 
     def batches(
         self, rule: WeekRule, now: datetime, *, leave: Callable[[Series], bool], asked: Asked | None = None
@@ -138,15 +139,21 @@ class DueNow:
             return {}
         first, last = min(span.first for span in spans.values()), max(span.last for span in spans.values())
         answered = self._answered(first, last, now)
-        due = {known.series: plan.due(span, answered.get(known.series_id, ())) for known, span in spans.items()}
-        return {series: left for series, days in due.items() if (left := asked.without(series, days))}
+        overdue = self._ledger.agenda.overdue(self._part, now) if self._wanted.resume else {}
+        found: dict[Series, tuple[date, ...]] = {}
+        for known, span in spans.items():
+            earlier = sorted(day for day in overdue.get(known.series_id, ()) if day < span.first)
+            days = (*earlier, *plan.due(span, answered.get(known.series_id, ())))
+            if left := asked.without(known.series, days):
+                found[known.series] = left
+        return found
 
     def _answered(self, first: date, last: date, now: datetime) -> Mapping[int, Collection[date]]:
         """Return, by series, the days that are not to be asked again."""
         match self._wanted.again:
             case Again.DUE:
-                return self._ledger.answered(self._part, first, last, now)
+                return self._ledger.agenda.answered(self._part, first, last, now)
             case Again.UNSETTLED:
-                return self._ledger.answered(self._part, first, last, _NEVER)
+                return self._ledger.agenda.answered(self._part, first, last, _NEVER)
             case Again.ALL:
                 return {}

@@ -14,6 +14,7 @@ from harvester.intake import remembered_rule
 from harvester.model import Plant, Slice
 from harvester.state.inventory import Inventory
 from harvester.state.ledger import Ledger
+from harvester.state.period_ledger import PeriodLedger
 from harvester.week import Convention, WeekRule
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -56,10 +57,12 @@ class Estimate:
         return asdict(self)
 
 
-def estimate(inventory: Inventory, ledger: Ledger, wanted: Wanted, now: datetime) -> Estimate:
-    """Return what it costs to ask what is due *now* of what is *wanted*; spends no request.
+def estimate(
+    inventory: Inventory, ledger: Ledger, wanted: Wanted, now: datetime, sums: PeriodLedger | None = None
+) -> Estimate:
+    """Return what it costs to ask what is due *now* of what is *wanted*, Month, Year and Total by *sums*.
 
-    Where it is not known yet which days a Week covers, seven from its date are assumed.
+    Spends no request. Where it is not known yet which days a Week covers, seven from its date are assumed.
     """
     rule = remembered_rule(ledger)
     rule = rule if rule.known else WeekRule((Convention.DATE,))
@@ -70,7 +73,9 @@ def estimate(inventory: Inventory, ledger: Ledger, wanted: Wanted, now: datetime
     slices: list[Slice] = []
     for part, members in sorted(plants.items()):
         due = DueNow(inventory, ledger, part, members, wanted)
-        slices.extend(s for batch in due.batches(rule, now, leave=lambda _: False) for s in batch.slices)
+        batches = due.batches(rule, now, leave=lambda _: False)
+        batches += due.sums(sums, now, leave=lambda _: False) if sums else []
+        slices.extend(s for batch in batches for s in batch.slices)
     return _summed(slices, sum(len(members) for members in plants.values()))
 
 

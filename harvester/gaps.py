@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
-from harvester.comparison import Comparison
 from harvester.model import Series
+from harvester.plausibility import Plausibility
 from harvester.survey import SeriesDays, Settlement, Subject
 
 _DAY = timedelta(days=1)
@@ -73,7 +73,7 @@ def asked_in_vain(subject: Subject, day: date, reason: str) -> Gap:
 
 def holes(piece: Sequence[SeriesDays]) -> Iterator[Gap]:
     """Yield the days of *piece* that were read and have implausibly few rows."""
-    comparison = Comparison(piece)
+    plausibility = Plausibility(piece)
     for each in piece:
         if not each.subject.wanted:
             continue
@@ -81,7 +81,7 @@ def holes(piece: Sequence[SeriesDays]) -> Iterator[Gap]:
             settlement = each.settlement(day)
             if settlement not in {Settlement.SETTLED, Settlement.OPEN}:
                 continue
-            content = comparison.content(each, day)
+            content = plausibility.content(each, day)
             if content is not None and content.hole:
                 gap = _gap(each.subject, day, settlement, content.plausible.basis)
                 yield replace(gap, received=content.received, plausible=content.plausible.rows)

@@ -91,7 +91,7 @@ def _line(row: PlantRow, band: Sequence[date], name_width: int) -> Text:
 
 
 def _heads(band: Sequence[date], bucket: Bucket, name_width: int) -> Iterator[Text]:
-    """Yield two lines: the month (or the year) where one begins, and the day of the month (or the month)."""
+    """Yield two lines: the month (or the year) where one begins, and the day (or the month) of every other column."""
     above, below = "%b %Y", "%d"
     if bucket is Bucket.MONTH:
         above, below = "%Y", "%m"
@@ -102,7 +102,8 @@ def _heads(band: Sequence[date], bucket: Bucket, name_width: int) -> Iterator[Te
             line = f"{line:<{number * _CELL}}{text}"
             filled = len(line) + 1
     yield Text(f"{'':<{name_width}} {line}", style="bold")
-    yield Text(f"{'':<{name_width}} " + "".join(f"{day.strftime(below)}" for day in band), style="dim")
+    days = (" " * _CELL if number % 2 else day.strftime(below) for number, day in enumerate(band))
+    yield Text(f"{'':<{name_width}} {''.join(days)}", style="dim")
 
 
 def _legend(bucket: Bucket) -> Text:

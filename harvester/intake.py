@@ -25,7 +25,7 @@ from harvester.lake.lake import Lake
 from harvester.lake.quarantine import Quarantine
 from harvester.lake.raw import Archive, answer_of
 from harvester.lake.registry import Registry
-from harvester.model import Payload, Period, Series, Slice, Stretch
+from harvester.model import Payload, Period, Series, Slice
 from harvester.plan import Batch
 from harvester.report import Report
 from harvester.sma.client import Client
@@ -244,8 +244,7 @@ class Intake:
         log.warning("slice.failed", slice=str(piece), days=len(piece.days), reason=str(error))
         series_id, now = part.series[piece.series].series_id, self._wall()
         if piece.period.summed:
-            stretch = Stretch(piece.period, piece.date)
-            failed = StretchFailure(series_id=series_id, stretch=stretch, failed_at=now, reason=str(error))
+            failed = StretchFailure(series_id=series_id, stretch=piece.stretch, failed_at=now, reason=str(error))
             self._stores.periods.commit((), [failed])
             return
         part.asked.add(piece.series, piece.days)

@@ -95,11 +95,26 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """What one Month, Year or Total is about: a calendar month, a calendar year, or all time."""
+    """What one request is about: a day, seven days, a calendar month, a calendar year, or all time."""
 
     period: Period
     start: dt.date
-    """First plant-local day; `EVER` of a Total."""
+    """Plant-local day; of a Month and Year their first, of a Total `EVER`."""
+
+    @property
+    def asked(self) -> str:
+        """The ``Date`` as SMA spells it: a day, 2026-10 for a month, 2026 for a year, nothing for Total."""
+        match self.period:
+            case Period.MONTH:
+                return f"{self.start:%Y-%m}"
+            case Period.YEAR:
+                return f"{self.start:%Y}"
+            case Period.TOTAL:
+                return ""
+        return self.start.isoformat()
+
+    def __str__(self) -> str:
+        return f"{self.period.value} {self.asked}".rstrip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,18 +130,16 @@ class Slice:
 
     @property
     def asked(self) -> str:
-        """The ``Date`` as SMA spells it: a day, 2026-10 for a month, 2026 for a year, nothing for Total."""
-        match self.period:
-            case Period.MONTH:
-                return f"{self.date:%Y-%m}"
-            case Period.YEAR:
-                return f"{self.date:%Y}"
-            case Period.TOTAL:
-                return ""
-        return self.date.isoformat()
+        """The ``Date`` as SMA spells it."""
+        return self.stretch.asked
+
+    @property
+    def stretch(self) -> Stretch:
+        """What it is about."""
+        return Stretch(self.period, self.date)
 
     def __str__(self) -> str:
-        return f"{self.series} {self.period.value} {self.asked}".rstrip()
+        return f"{self.series} {self.stretch}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,7 +64,7 @@ def batches(part: int, wanted: Iterable[tuple[Series, Stretch]]) -> list[Batch]:
 
 def read_of(payload: Payload, series_id: int, where: tzinfo, settle_after: timedelta) -> StretchRead:
     """Tell the ledger of an answer of a plant in the zone *where*."""
-    stretch = Stretch(payload.slice.period, payload.slice.date)
+    stretch = payload.slice.stretch
     next_at = next_look(stretch, where, asked_at=payload.asked_at, settle_after=settle_after)
     return StretchRead(series_id=series_id, stretch=stretch, asked_at=payload.asked_at, next_at=next_at)
 

@@ -19,7 +19,7 @@ _MINUTES_A_DAY = 24 * 60
 def costs(config: Config, wanted: Wanted, *, as_json: bool) -> int:
     """Print what *wanted* would cost, and return the exit code."""
     with readable(config) as stores:
-        found = estimate(stores.inventory, stores.ledger, wanted, utc_now())
+        found = estimate(stores.inventory, stores.ledger, wanted, utc_now(), stores.periods)
         size = round(found.rows * bytes_per_row(stores.places))
     minutes = found.minutes(config.rate.requests, config.rate.window_seconds)
     if as_json:

@@ -113,9 +113,9 @@ def _tell_gaps(found: list[Gap]) -> None:
     if not found:
         show.OUT.print("No gap: of what is past due nothing is missing.")
         return
-    heads = ["series", "from", "to", "days", "settlement", "reason"]
-    rows = [(gap.series, gap.first, gap.last, gap.days, gap.settlement.value, gap.reason) for gap in found]
-    show.table("Gaps", heads, rows)
+    for gap in found:
+        line = f"{gap.first} to {gap.last}  {gap.settlement.value:<9}  {gap.series}: {gap.reason}"
+        show.OUT.print(line, markup=False)
     show.OUT.print(
         f"{len(found):,} gaps, {sum(gap.days for gap in found):,} series-days. "
         "`harvester explain` tells more of a day, `harvester repair` asks again."

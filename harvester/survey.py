@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, tzinfo
 from enum import StrEnum
@@ -133,11 +133,11 @@ class Survey:
             if part.plants:
                 yield part
 
-    def part(self, number: int, plants: dict[str, KnownPlant]) -> Part:
-        """Return the offered series of the given *plants* of one part."""
+    def part(self, number: int, plants: Mapping[str, KnownPlant], *, gone: bool = False) -> Part:
+        """Return the series that the given *plants* of one part offer; with *gone* also those offered once."""
         devices = {each.device.device_id: each.device for each in self._inventory.devices(number)}
         subjects = []
-        for known in self._inventory.offered_series(number):
+        for known in (self._inventory.every_series if gone else self._inventory.offered_series)(number):
             plant = plants.get(known.series.plant_id)
             wanted = self._scope.takes(known.series)
             if plant is None or not (wanted or self._siblings):
@@ -169,10 +169,11 @@ class Survey:
         first, last = min(span.first for span in spans), max(span.last for span in spans)
         while first <= last:
             until = min(first + _PIECE - _DAY, last)
-            yield self._piece(part, first, until)
+            yield self.piece(part, first, until)
             first = until + _DAY
 
-    def _piece(self, part: Part, first: date, last: date) -> list[SeriesDays]:
+    def piece(self, part: Part, first: date, last: date) -> list[SeriesDays]:
+        """Return what the ledger knows of the series of *part* from *first* to *last*, both inclusive."""
         margin = AROUND if self._siblings else timedelta()
         ids = [subject.known.series_id for subject in part.subjects]
         days = self._ledger.days(ids, first - margin, last + margin)

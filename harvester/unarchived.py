@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from harvester.aliases import Aliases
 from harvester.errors import LakeError
 from harvester.intake import Stores
 from harvester.lake.raw import Archive, week_of
@@ -39,13 +40,13 @@ class Settled:
     def unarchived(self, unusable: Collection[bytes] = ()) -> Iterator[Missing]:
         """Yield what no archived answer settled, part by part; answers with an *unusable* content do not count."""
         inventory = self.stores.inventory
-        aliases = {(a.level, a.new_id): a.old_id for a in inventory.aliases()}
+        aliases = Aliases.of(inventory.aliases())
         for part in sorted({known.part for known in inventory.plants()}):
             for table, ids in sorted(self._tables(part).items()):
                 archived = self._archived(part, table, unusable)
                 known = self.stores.ledger.days(list(ids), self.first, self.last)
                 for series_id, series in ids.items():
-                    had = archived.get(series, set()) | archived.get(_before(series, aliases), set())
+                    had = archived.get(series, set()) | archived.get(aliases.before(series), set())
                     yield from _runs(series, known[series_id].settled.keys() - had)
 
     def _tables(self, part: int) -> dict[str, dict[int, Series]]:
@@ -70,13 +71,6 @@ class Settled:
                 if answer.sha256 not in unusable:
                     found.setdefault(answer.slice.series, set()).update(answer.slice.days)
         return found
-
-
-def _before(series: Series, aliases: Mapping[tuple[str, str], str]) -> Series:
-    """Return *series* under the ids that it had before a migration."""
-    plant = aliases.get(("plant", series.plant_id), series.plant_id)
-    device = series.device_id and aliases.get(("device", series.device_id), series.device_id)
-    return Series(plant_id=plant, device_id=device, set=series.set)
 
 
 def _runs(series: Series, days: Iterable[date]) -> Iterator[Missing]:

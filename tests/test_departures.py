@@ -1,8 +1,9 @@
 """Plants that leave the list: moved to new ids, withdrawn by their owner, suspended; and plants that come back."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
+from present import Present
 from running import accept_all, backfilled, configured, ran
 from truth_frames import days, differences, lake_tables, truth_tables
 
@@ -12,18 +13,6 @@ from harvester.sandbox import Faults, Settings, serving
 from harvester.state.inventory import KnownPlant
 
 FIRST, LAST = date(2026, 5, 4), date(2026, 5, 17)
-
-
-class Clock:
-    """A present that moves when told."""
-
-    def __init__(self, now: datetime) -> None:
-        """Begin at *now*."""
-        self.now = now
-
-    def __call__(self) -> datetime:
-        """Return it."""
-        return self.now
 
 
 def known_plants(config: Config) -> dict[str, KnownPlant]:
@@ -72,16 +61,16 @@ async def test_a_withdrawn_owner_among_several_is_a_warning(tmp_path: Path) -> N
 
 async def test_a_consent_given_again_brings_back_the_days_between(tmp_path: Path) -> None:
     """`run` asks a plant that was away for weeks from where its history ended, not from a week ago."""
-    clock = Clock(datetime(2026, 5, 10, 12, tzinfo=UTC))
+    clock = Present(2026, 5, 10, 12)
     async with serving(Settings(plants=2, devices=3, classic_every=0), now=clock) as running:
         accept_all(running)
         config = configured(running, tmp_path, harvest__since="3d")
         await ran(config, wall=clock)
         running.cloud.revoke("owner@example.org")
-        clock.now += timedelta(days=2)
+        clock.advance(days=2)
         plant_ids = set(known_plants(config))
         running.cloud.accept("owner@example.org")
-        clock.now += timedelta(days=30)
+        clock.advance(days=30)
         report = await ran(config, wall=clock)
         lake = lake_tables(config.lake.root)
         span = days(date(2026, 5, 10), date(2026, 6, 10))
@@ -113,7 +102,7 @@ async def test_an_empty_list_withdraws_nobody(tmp_path: Path) -> None:
 
 async def test_without_a_readable_consent_three_lists_over_a_day_decide(tmp_path: Path) -> None:
     """A plant of an owner who is not configured is suspended at first and withdrawn when it stays away."""
-    clock = Clock(datetime(2026, 5, 10, 12, tzinfo=UTC))
+    clock = Present(2026, 5, 10, 12)
     settings = Settings(plants=2, devices=2, owners=("ann@example.org", "bob@example.org"))
     async with serving(settings, now=clock) as running:
         accept_all(running)
@@ -122,7 +111,7 @@ async def test_without_a_readable_consent_three_lists_over_a_day_decide(tmp_path
         running.cloud.revoke("bob@example.org")
         fates = []
         for _ in range(4):
-            clock.now += timedelta(hours=13)
+            clock.advance(hours=13)
             report = await backfilled(config, FIRST, FIRST, wall=clock)
             fates.append((" ".join(report.warnings), report.exit_code))
 

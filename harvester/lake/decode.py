@@ -187,10 +187,11 @@ def _conform(rows: pl.DataFrame | Walked, reader: Reader, table: TableSchema) ->
     shape = pl.Schema({"time": pl.String(), **polars_schema(table.scalars), **arrays, "other": pl.String()})
     if isinstance(rows, Walked):
         return rows.frame(table).select(shape.names())
-    names = {n: array_column(c) if n in reader.arrays else c for n, c in reader.rename.items()}
-    frame = rows.rename(names)
-    missing = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in shape.items() if name not in frame.columns]
-    return frame.with_columns(missing).select(shape.names())
+    columns = dict(zip(reader.columns, rows.get_columns(), strict=True))
+    nothing = {n: pl.Series([None], dtype=dtype) for n, dtype in shape.items() if n not in columns}
+    # series by series: an expression costs more than the rows of one answer
+    columns |= {name: one.new_from_index(0, rows.height) for name, one in nothing.items()}
+    return pl.DataFrame([columns[name].alias(name) for name in shape])
 
 
 def zone_of(piece: Slice, envelope: Envelope, zones: Mapping[str, str], corrected: Mapping[str, str]) -> str:
@@ -232,11 +233,12 @@ def _joined(bodies: Sequence[_Body], table: TableSchema) -> pl.DataFrame:
         arrays = {array_column(c.name): ELEMENTS for c in table.arrays}
         marks = {"_body": pl.UInt32, "_date": pl.Date, "_whole": pl.Boolean, "_repeats": pl.Boolean}
         return pl.DataFrame(schema={"device_id": pl.String, **polars_schema(table.columns), **arrays, **marks})
-    repeated = pl.DataFrame(keys, schema=_KEYS, orient="row").select(pl.exclude("_rows").repeat_by("_rows"))
+    each = pl.DataFrame(keys, schema=_KEYS, orient="row")
+    body = each.select(pl.arange(pl.len()).repeat_by("_rows").explode(empty_as_null=False)).to_series()
     frame = pl.concat([b.frame for b in bodies if b.frame.height])
     day = pl.col("local_time").dt.date()
     return (
-        repeated.explode(repeated.columns, empty_as_null=False)
+        each.drop("_rows")[body]
         .hstack(frame)
         .with_columns(pl.col("time").cast(INSTANT), _date=day)
         .with_columns(

@@ -14,6 +14,9 @@ import polars as pl
 
 from harvester.lake.schema import REVISION_COLUMNS, Column, polars_schema
 
+KEY_COLUMNS = ("plant_id", "device_id", "time", "index")
+"""Of these the key of a table consists, as far as it has them."""
+
 _NEW = "+"
 """What tells a new column from the old one of the same name in a join; no column's name can end with it."""
 
@@ -35,10 +38,10 @@ def merge(old: pl.DataFrame | None, new: pl.DataFrame, columns: Sequence[Column]
 
     Both may lack columns that the table gained later.
     """
-    key = [c.name for c in columns if c.name in {"plant_id", "device_id", "time", "index"}]
+    key = [c.name for c in columns if c.name in KEY_COLUMNS]
     new = _last_of_each(new.with_columns(_missing(new, columns)), key)
     if old is None or old.is_empty():
-        return Merged(new.select(c.name for c in columns).sort(key), not new.is_empty(), _no_revisions())
+        return Merged(new.select(c.name for c in columns), not new.is_empty(), _no_revisions())
     old = _complete(old, columns)
     series = [name for name in key if name in {"plant_id", "device_id"}]
     touched = new.select(series).unique()
@@ -65,21 +68,34 @@ def merge_periods(old: pl.DataFrame | None, new: pl.DataFrame, columns: Sequence
     key = [c.name for c in columns if c.name in {"plant_id", "device_id", "period_start", "index"}]
     new = _last_of_each(new.with_columns(_missing(new, columns)), key)
     if old is None or old.is_empty():
-        return Merged(new.select(c.name for c in columns).sort(key), not new.is_empty(), _no_revisions())
+        return Merged(new.select(c.name for c in columns), not new.is_empty(), _no_revisions())
     old = _complete(old, columns)
     values = [c.name for c in columns if c.name not in {*key, "harvested_at"}]
     after, differs = _upsert(old, new, columns, key, values)
     final = old.filter(pl.col("provisional").not_())
     found = _revisions(final, final, new, key, [v for v in values if v not in {"provisional", "other"}])
     begins = new.select(*key, pl.col("_begins").alias("time"))
-    revisions = found.drop("time").join(begins, on=key, how="left", nulls_equal=True)
+    keyed = pl.concat([old.select(key).clear(), found.drop("time")], how="diagonal")
+    revisions = keyed.join(begins, on=key, how="left", nulls_equal=True)
     return Merged(after.sort(key) if differs else old, changed=differs, revisions=revisions)
 
 
 def _last_of_each(new: pl.DataFrame, key: list[str]) -> pl.DataFrame:
-    """Return one row a key; of rows that came twice in what was asked at once, the later one."""
-    doubled = new.select(pl.struct(key).is_duplicated().any()).item()
-    return new.unique(key, keep="last", maintain_order=True) if doubled else new
+    """Return one row a key, sorted; of rows that came twice in what was asked at once, the later one."""
+    if _ascends(new, key):
+        return new
+    return new.unique(key, keep="last", maintain_order=True).sort(key)
+
+
+def _ascends(rows: pl.DataFrame, key: list[str]) -> bool:
+    """Tell whether every row has a greater key than the one before: sorted and none twice, for less than a sort."""
+    if rows.height <= 1:
+        return True
+    less = pl.Series([False])
+    for name in reversed(key):
+        before, after = rows.get_column(name).head(-1), rows.get_column(name).slice(1)
+        less = (before < after) | ((before == after) & less)
+    return less.null_count() == 0 and less.all()
 
 
 def _complete(frame: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:

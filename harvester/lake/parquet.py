@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 
 import polars as pl
@@ -17,7 +18,7 @@ from harvester.lake import naming
 from harvester.lake.atomic import replace_file
 from harvester.lake.decode import Decoded
 from harvester.lake.layout import Partition, Places
-from harvester.lake.merge import merge, merge_periods
+from harvester.lake.merge import KEY_COLUMNS, merge, merge_periods
 from harvester.lake.schema import (
     FORMAT_VERSION,
     REVISION_COLUMNS,
@@ -79,18 +80,25 @@ def _publish_table(
     if rows.is_empty():
         return
     tally.rows[table] = rows.height
-    days: dict[tuple[object, ...], pl.DataFrame] = rows.partition_by("_date", as_dict=True)
-    for (day,), new in sorted(days.items(), key=lambda item: str(item[0])):
-        assert isinstance(day, date)  # noqa: S101 - the column is a date without nulls
+    for day, new in _by_day(rows):
         path = places.file(Partition(table, day, part))
         old = read(path)
-        held = columns if old is None else _with_those_of(path, old, columns)
+        held = columns if old is None else with_those_of(path, old, columns)
         merged = merge(old, new, held)
         if not merged.revisions.is_empty():
             tally.revisions += _record(places, Partition(REVISIONS, day, part), table, merged.revisions)
         if merged.changed:
             tally.bytes += write(path, merged.frame, held)
             tally.files += 1
+
+
+def _by_day(rows: pl.DataFrame) -> Iterator[tuple[date, pl.DataFrame]]:
+    """Yield the rows of each day sorted by key; of equal keys in the order of arrival."""
+    key = [name for name in KEY_COLUMNS if name in rows.columns]
+    rows, at = rows.sort("_date", *key, maintain_order=True), 0
+    for day, height in rows.get_column("_date").rle().struct.unnest().select("value", "len").rows():
+        yield day, rows.slice(at, height)
+        at += height
 
 
 def _publish_periods(
@@ -108,7 +116,7 @@ def _publish_periods(
     for year, new in _by_year(rows):
         path = places.file(Partition(table, None, part, year))
         old = read(path)
-        held = columns if old is None else _with_those_of(path, old, columns)
+        held = columns if old is None else with_those_of(path, old, columns)
         merged = merge_periods(old, new, held)
         for day in merged.revisions.get_column("period_start").unique().sort() if merged.revisions.height else ():
             changed = merged.revisions.filter(pl.col("period_start") == day)
@@ -124,7 +132,7 @@ def _by_year(rows: pl.DataFrame) -> Iterator[tuple[int | None, pl.DataFrame]]:
         yield year, new
 
 
-def _with_those_of(path: Path, old: pl.DataFrame, columns: Sequence[Column]) -> Sequence[Column]:
+def with_those_of(path: Path, old: pl.DataFrame, columns: Sequence[Column]) -> Sequence[Column]:
     """Return *columns* and the channels that the file at *path* has beyond them.
 
     It has some where they were learned after *columns* were taken from the registry, or where the registry is an
@@ -138,7 +146,7 @@ def _with_those_of(path: Path, old: pl.DataFrame, columns: Sequence[Column]) -> 
         for field in pq.read_schema(path)
         if field.name not in known and old.schema[field.name] == pl.Float64
     ]
-    closing = next(n for n, column in enumerate(columns) if column.name in naming.CLOSING_COLUMNS)
+    closing = next((n for n, column in enumerate(columns) if column.name in naming.CLOSING_COLUMNS), len(columns))
     return (*columns[:closing], *found, *columns[closing:])
 
 
@@ -179,15 +187,19 @@ def read(path: Path) -> pl.DataFrame | None:
 
 def write(path: Path, frame: pl.DataFrame, columns: Sequence[Column]) -> int:
     """Replace *path* by *frame*, durably, and return its size in bytes; raise `LakeError`."""
-    schema = arrow_schema(tuple(columns), {"harvester_format": str(FORMAT_VERSION)})
     buffer = io.BytesIO()
     frame.select(polars_schema(tuple(columns)).names()).write_parquet(
         buffer,
         compression="zstd",
         compression_level=_COMPRESSION_LEVEL,
         data_page_size=_PAGE_BYTES,
-        arrow_schema=schema,
+        arrow_schema=_arrow_schema(tuple(columns)),
     )
     content = buffer.getvalue()
     replace_file(path, content)
     return len(content)
+
+
+@lru_cache(maxsize=256)
+def _arrow_schema(columns: tuple[Column, ...]) -> pa.Schema:
+    return arrow_schema(columns, {"harvester_format": str(FORMAT_VERSION)})

@@ -53,7 +53,8 @@ class Registry:
         """
         key = (level, measurement_set, period)
         if key not in self._schemas:
-            self._schemas[key] = self._build(level, measurement_set) if period is None else self._view(*key)
+            built = self._build(level, measurement_set)
+            self._schemas[key] = built if period is None else self._view(built, period)
         return self._schemas[key]
 
     def learn(self, table: TableSchema, found: Iterable[tuple[str, Shape]]) -> TableSchema:
@@ -93,9 +94,9 @@ class Registry:
                 self._save()
         return schema.build(level, measurement_set, table, self._extra(table))
 
-    def _view(self, level: Level, measurement_set: str, period: Period) -> TableSchema:
-        table = naming.by_period(self.table(level, measurement_set).table, period)
-        return schema.build(level, measurement_set, table, self._extra(table), period)
+    def _view(self, of: TableSchema, period: Period) -> TableSchema:
+        table = naming.by_period(of.table, period)
+        return schema.build(of.level, of.set, table, self._extra(table), period)
 
     def _extra(self, table: str) -> dict[tuple[str, Shape], str]:
         recorded = self._content.tables

@@ -10,7 +10,7 @@ by value, and what it holds beyond the known channels is told.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -34,10 +34,16 @@ class Reader:
 
     wire: pl.Schema
     """By SMA's names: `time`, scalars, arrays."""
-    rename: Mapping[str, str]
+    rename: dict[str, str]
     """SMA's name to column."""
     arrays: tuple[str, ...]
     """SMA's names of the array channels."""
+
+    @property
+    def columns(self) -> list[str]:
+        """The names under which what was read travels, in the order of `wire`."""
+        names = self.rename | {name: array_column(self.rename[name]) for name in self.arrays}
+        return [names.get(name, name) for name in self.wire]
 
     @classmethod
     def of(cls, table: TableSchema) -> Reader:
@@ -82,27 +88,35 @@ class Reader:
         counts = (octets.eq(octet).sum() for octet in (_QUOTE, _U, _L))
         if tuple(counts) != (quotes, letters["u"], letters["l"]):
             return False
-        return all(":" in stamp for stamp in frame.get_column("time").to_list())  # none was a number
+        return frame.get_column("time").str.contains(":", literal=True).all()  # none was a number
 
 
 def _index_arrays(arrays: pl.Series) -> tuple[int, int] | None:
     """Return how many indexes and values *arrays* hold; None unless they surely are what `walk` takes for arrays."""
-    elements = arrays.explode(empty_as_null=False).struct.unnest()
-    indexes: list[str | None] = elements.get_column("index").to_list()
-    for index in dict.fromkeys(indexes):
-        if index is None or index.startswith(_NUMBERS_BEGIN):
+    indexes, values = arrays.explode(empty_as_null=False).struct.unnest().get_columns()
+    lengths = arrays.list.len().to_list()
+    distinct = _one_round(indexes, max(lengths, default=0))
+    if distinct is None:
+        if _has_twice(indexes.to_list(), lengths):
             return None
-    if _has_twice(indexes, arrays.list.len().to_list()):
+        distinct = indexes.unique().to_list()
+    if any(index is None or index.startswith(_NUMBERS_BEGIN) for index in distinct):
         return None
-    return len(indexes), elements.height - elements.get_column("value").null_count()
+    return indexes.len(), indexes.len() - values.null_count()
+
+
+def _one_round(indexes: pl.Series, longest: int) -> list[str | None] | None:
+    """Return the first *longest* of *indexes* if they differ and all others repeat them, as nearly always.
+
+    Then no array has an index twice, none being longer than one round.
+    """
+    first: list[str | None] = indexes.head(longest).to_list()
+    repeat = indexes.slice(longest).equals(indexes.slice(0, indexes.len() - longest))
+    return first if repeat and len(set(first)) == longest else None
 
 
 def _has_twice(indexes: list[str | None], lengths: Sequence[int]) -> bool:
     """Tell whether one of the arrays that *indexes* come from, of *lengths* elements each, has an index twice."""
-    distinct = len(set(indexes))
-    rounds = len(indexes) // max(distinct, 1) + 1
-    if max(lengths, default=0) <= distinct and indexes == (indexes[:distinct] * rounds)[: len(indexes)]:
-        return False  # they go round in a circle, as nearly always, and no array is longer than one round
     rest = iter(indexes)
     return any(len(set(islice(rest, length))) < length for length in lengths)
 

@@ -25,8 +25,8 @@ _EARLIEST, _LATEST = datetime(1970, 1, 1), datetime(2200, 1, 1)  # noqa: DTZ001 
 
 def parse(words: pl.Series) -> pl.Series:
     """Parse stamps with none to nine fractional digits (microseconds are kept); raise ValueError for others."""
-    try:
-        return words.str.to_datetime(_PLAIN, time_unit="us", strict=True, exact=True)
+    try:  # the stamps of one answer differ: to remember them would cost more than it saves
+        return words.str.to_datetime(_PLAIN, time_unit="us", strict=True, exact=True, cache=False)
     except pl.exceptions.PolarsError:
         pass
     parts = words.to_frame("time").select(
@@ -69,9 +69,9 @@ def place(frame: pl.DataFrame, minutes: int | None, timezone: str) -> tuple[pl.D
     length = timedelta(minutes=minutes or 0)
     if near := clock.changes(timezone, first, last):
         return _place_row_by_row(frame, length, timezone, near)
-    start = pl.col("time") - length
+    start = frame.get_column("time") - length
     offset = clock.offset_at(first, clock.zone(timezone))
-    return frame.with_columns(time=start - offset, local_time=start, _repeats=pl.lit(value=False)), ""
+    return frame.with_columns(start - offset, start.alias("local_time"), _repeats=pl.lit(value=False)), ""
 
 
 def _place_possible(frame: pl.DataFrame, minutes: int | None, timezone: str) -> tuple[pl.DataFrame, str]:

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection, Engine
 
 from harvester.state import packed
+from harvester.state.agenda import Agenda
 from harvester.state.settlement import next_try
 from harvester.state.tables import (
     META,
@@ -23,6 +24,9 @@ from harvester.state.tables import (
     to_number,
     to_seconds,
 )
+
+LAKE_ID = "lake_id"
+"""The fact about the lake that a ledger belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,7 @@ class Ledger:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.agenda = Agenda(engine)
 
     def days(self, series_ids: Sequence[int], first: date, last: date) -> dict[int, Days]:
         """Return what is known of every given series from *first* to *last*, both inclusive."""
@@ -117,39 +122,6 @@ class Ledger:
                 for row in db.execute(sa.select(OPEN_DAY).where(OPEN_DAY.c.series_id.in_(some), between)):
                     known[row.series_id].open[from_number(row.day)] = _open_day(row)
         return known
-
-    def answered(self, part: int, first: date, last: date, now: datetime) -> dict[int, set[date]]:
-        """Return, for the series of *part*, the days from *first* to *last* that need not be asked *now*.
-
-        They are settled, or wait for a later moment. Series of which nothing is known are not in it.
-        """
-        found: dict[int, set[date]] = {}
-        members = sa.select(SERIES.c.series_id).where(SERIES.c.part == part).scalar_subquery()
-        between = MONTH.c.month.between(packed.month_of(first), packed.month_of(last))
-        days_between = OPEN_DAY.c.day.between(to_number(first), to_number(last))
-        waiting = sa.select(OPEN_DAY.c.series_id, OPEN_DAY.c.day).where(OPEN_DAY.c.series_id.in_(members), days_between)
-        with self._engine.connect() as db:
-            for series_id, month, days in db.execute(sa.select(MONTH).where(MONTH.c.series_id.in_(members), between)):
-                found.setdefault(series_id, set()).update(packed.settled(month, days, first, last))
-            for series_id, number in db.execute(waiting.where(OPEN_DAY.c.next_at > to_seconds(now))):
-                found.setdefault(series_id, set()).add(from_number(number))
-        return found
-
-    def last_days(self, series_ids: Sequence[int]) -> dict[int, date]:
-        """Return the last day that is known of each given series, settled or not; none where nothing is known."""
-        found: dict[int, date] = {}
-        with self._engine.connect() as db:
-            for some in portions(series_ids):
-                months = sa.select(MONTH.c.series_id, sa.func.max(MONTH.c.month).label("month"))
-                last = months.where(MONTH.c.series_id.in_(some)).group_by(MONTH.c.series_id).subquery()
-                same = (MONTH.c.series_id == last.c.series_id) & (MONTH.c.month == last.c.month)
-                for series_id, month, days in db.execute(sa.select(MONTH).join(last, same)):
-                    found[series_id] = max(packed.unpack(month, days), default=date.min)
-                open_days = sa.select(OPEN_DAY.c.series_id, sa.func.max(OPEN_DAY.c.day))
-                open_days = open_days.where(OPEN_DAY.c.series_id.in_(some)).group_by(OPEN_DAY.c.series_id)
-                for series_id, number in db.execute(open_days):
-                    found[series_id] = max(found.get(series_id, date.min), from_number(number))
-        return found
 
     def failures(self) -> list[tuple[int, date, OpenDay]]:
         """Return every failed day with its series, by series and day."""

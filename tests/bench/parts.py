@@ -11,7 +11,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from itertools import groupby
@@ -25,18 +25,18 @@ import polars as pl
 
 from harvester import plan
 from harvester.commands import run_loop
-from harvester.compose import Stop, client_of, harvest_of, scope_of, utc_now, writable
+from harvester.compose import Stop, client_of, harvest_of, scope_of, writable
 from harvester.config import Config, load
-from harvester.due import DueNow, Wanted
-from harvester.intake import Stores, remembered_rule
+from harvester.due import Wanted
 from harvester.lake.naming import channel_column
 from harvester.lake.registry import Registry
 from harvester.lake.schema import Shape, TableSchema
-from harvester.model import Level, Slice
+from harvester.model import Level, Period, Slice
 from harvester.report import Report
 from harvester.sandbox import Settings, serving
 from harvester.show import Quiet
 from harvester.sma import monitoring
+from harvester.sma.client import Client
 
 PORTION = 24
 """Bodies that are decoded at once where decoding is measured alone."""
@@ -96,7 +96,13 @@ def _peak() -> int:
 def cloud(pipe: Connection, plants: int, devices: int, first: date, weeks: int) -> None:
     """Serve the sandbox with all answers of those weeks rendered, until the other end of *pipe* is closed."""
     settings = Settings(
-        plants=plants, devices=devices, accept=True, token_seconds=7200, cached_bytes=1 << 40, cached_days=1 << 20
+        plants=plants,
+        devices=devices,
+        start=first - timedelta(days=28),
+        accept=True,
+        token_seconds=7200,
+        cached_bytes=1 << 40,
+        cached_days=1 << 20,
     )
 
     async def serve() -> None:
@@ -124,19 +130,34 @@ async def _whole(place: Place) -> tuple[Cost, list[tuple[str, str, str]]]:
         async with client_of(config) as client:
 
             async def backfill(first: date, last: date, **scope: Any) -> Report:
-                wanted = _wanted(config, first, last, **scope)
+                wanted = Wanted(
+                    command="backfill", scope=scope_of(config, **scope), span_of=plan.between(first, last)
+                )
                 return await harvest_of(config, client, stores, Stop(), Quiet()).run(wanted)
 
             # Discovers, learns what a Week covers, and is no part of the figures.
             week = timedelta(days=7)
             await backfill(place.first - week, place.first - timedelta(days=1), sets=frozenset({"EnergyBalance"}))
-            slices = list(_due(stores, _wanted(config, place.first, place.last)))
+            asked = _noting(client)
             with cost:
                 report = await backfill(place.first, place.last)
-    cost.facts = {**report.facts(), "revisions": report.revisions}
+    cost.facts = report.facts()
     base = config.sma.monitoring_url
-    asked = [(s.series.level.value, s.series.set, monitoring.values(base, s).url) for s in slices]
-    return cost, asked
+    weeks = [piece for piece in asked if piece.period is Period.WEEK]
+    return cost, [(s.series.level.value, s.series.set, monitoring.values(base, s).url) for s in weeks]
+
+
+def _noting(client: Client) -> list[Slice]:
+    """Note from now on what *client* is asked for."""
+    asked: list[Slice] = []
+    measurements = client.measurements
+
+    def noted(wanted: Slice) -> Awaitable[monitoring.Answer]:
+        asked.append(wanted)
+        return measurements(wanted)
+
+    client.measurements = noted
+    return asked
 
 
 def _config(place: Place) -> Config:
@@ -148,20 +169,6 @@ def _config(place: Place) -> Config:
         "ledger.url": f"sqlite:///{place.folder / 'ledger.db'}",
     }
     return load(None, environ={}, flags=flags)
-
-
-def _wanted(config: Config, first: date, last: date, **chosen: Any) -> Wanted:
-    return Wanted(command="backfill", scope=scope_of(config, **chosen), span_of=plan.between(first, last))
-
-
-def _due(stores: Stores, wanted: Wanted) -> Iterator[Slice]:
-    """Tell which requests the product is about to make, in its order."""
-    known = stores.inventory.plants()
-    for part in sorted({plant.part for plant in known}):
-        plants = [plant.plant for plant in known if plant.part == part]
-        due = DueNow(stores.inventory, stores.ledger, part, plants, wanted)
-        batches = due.batches(remembered_rule(stores.ledger), utc_now(), leave=lambda _series: False)
-        yield from (piece for batch in batches for piece in batch.slices)
 
 
 def read(pipe: Connection, urls: list[str], token_url: str) -> None:

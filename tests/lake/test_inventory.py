@@ -120,7 +120,7 @@ def test_everything_is_there(places: Places) -> None:
     assert plants.row(0) == ("1", "Barn", "Europe/Berlin", 9900.0, FIRST, 51.3, 9.5, FIRST, FIRST, None)
     assert plants.row(1) == ("2", "Süd", "Asia/Kolkata", None, None, None, None, FIRST, FIRST, FIRST)
     assert devices.get_column("device_id").to_list() == ["1", "5", "9"]
-    assert devices.get_column("deactivated_at").to_list() == [None, datetime(2024, 5, 1), None]  # noqa: DTZ001
+    assert devices.get_column("deactivated_at").to_list() == [None, datetime(2024, 5, 1), None]  # noqa: DTZ001 - likewise
     assert rows(places, "aliases").rows() == [("plant", "old", "new", FIRST)]
 
 

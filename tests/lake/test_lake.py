@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -183,6 +184,22 @@ def test_a_second_lock_of_the_same_process(tmp_path: Path) -> None:
             pass
 
         assert "daemon" in Places(tmp_path).lock.read_text()
+
+
+def test_a_lock_on_a_full_disk(tmp_path: Path) -> None:
+    """Where not even the holder's name can be written that is a clear refusal, and the lock is free again."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with (
+            pytest.raises(LakeError, match="lock: cannot be written"),
+            writing(Places(tmp_path), command="run", now=NOW),
+        ):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with writing(Places(tmp_path), command="run", now=NOW):
+        assert "harvester run" in Places(tmp_path).lock.read_text()
 
 
 def test_readers_need_no_lock(tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harvester.lake.layout import Pack, Partition, Places
+
+FIXED = settings(deadline=None, derandomize=True)
 
 PARTITIONS = st.builds(
     Partition,
@@ -18,6 +20,7 @@ PARTITIONS = st.builds(
 
 
 @given(PARTITIONS)
+@FIXED
 def test_round_trip(partition: Partition) -> None:
     """What a partition prints it parses again."""
     assert Partition.parse(partition.path) == partition
@@ -60,6 +63,7 @@ def test_other_paths_are_refused(path: str) -> None:
 
 
 @given(st.text(max_size=60))
+@FIXED
 def test_no_text_but_a_path(text: str) -> None:
     """Any text is refused with a ValueError or is the path of what it parses to."""
     try:
@@ -80,6 +84,7 @@ PACKS = st.builds(
 
 
 @given(PACKS)
+@FIXED
 def test_round_trip_of_packs(pack: Pack) -> None:
     """What a pack of the raw archive prints it parses again, and no reader of data takes it for data."""
     assert Pack.parse(pack.path) == pack

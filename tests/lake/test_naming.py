@@ -3,12 +3,14 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harvester.catalog import SETS
 from harvester.lake import naming
 from harvester.model import Level
+
+FIXED = settings(deadline=None, derandomize=True)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +94,7 @@ def test_documented_channels_do_not_collide(name: str) -> None:
 
 
 @given(st.text())
+@FIXED
 def test_every_name_is_an_identifier(name: str) -> None:
     """Whatever SMA calls a channel, its column is a plain identifier and none of ours."""
     column = naming.channel_column(name)
@@ -101,6 +104,7 @@ def test_every_name_is_an_identifier(name: str) -> None:
 
 
 @given(st.text())
+@FIXED
 def test_snake_is_stable(name: str) -> None:
     """A name that is plain already stays as it is."""
     column = naming.plain(name)

@@ -163,10 +163,10 @@ def test_answered_is_asked_part_by_part(tmp_path: Path) -> None:
     offer(inventory, ["A"], "2")
     ledger.commit([read(series=1), read(FIRST + DAY, series=1, again=NOW), read(FIRST, series=3, again=NOW + HOUR)])
 
-    assert ledger.answered(0, *EVER, NOW) == {1: {FIRST}}
-    assert ledger.answered(0, *EVER, NOW - HOUR) == {1: {FIRST, FIRST + DAY}}
-    assert ledger.answered(1, *EVER, NOW) == {3: {FIRST}}
-    assert ledger.answered(2, *EVER, NOW) == {}
+    assert ledger.agenda.answered(0, *EVER, NOW) == {1: {FIRST}}
+    assert ledger.agenda.answered(0, *EVER, NOW - HOUR) == {1: {FIRST, FIRST + DAY}}
+    assert ledger.agenda.answered(1, *EVER, NOW) == {3: {FIRST}}
+    assert ledger.agenda.answered(2, *EVER, NOW) == {}
     engine.dispose()
 
 
@@ -176,12 +176,12 @@ def test_last_days(ledger: Ledger) -> None:
     ledger.commit([read(FIRST - 9 * DAY, series=1, again=NOW), read(FIRST + DAY, series=2, again=NOW)])
     ledger.commit([], [failure(FIRST + 2 * DAY, series=3)])
 
-    assert ledger.last_days([1, 2, 3, 5]) == {
+    assert ledger.agenda.last_days([1, 2, 3, 5]) == {
         1: FIRST + 40 * DAY,
         2: FIRST + DAY,
         3: FIRST + 2 * DAY,
     }
-    assert ledger.last_days([]) == {}
+    assert ledger.agenda.last_days([]) == {}
 
 
 def test_what_answers_tell_of_a_series(tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for (series, day), state in self.model.items():
             if first <= day <= last and (state.settled or (state.open and state.open.next_at > now)):
                 expected.setdefault(series, set()).add(day)
-        found = self.ledger.answered(0, first, last, now)
+        found = self.ledger.agenda.answered(0, first, last, now)
         assert {series: days for series, days in found.items() if days} == expected
 
     @invariant()

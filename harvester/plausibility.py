@@ -17,7 +17,7 @@ _MOST_SIBLINGS = 12
 """More of them tell nothing new."""
 
 
-class Comparison:
+class Plausibility:
     """The series of one part over one piece of the period, each comparable with the others."""
 
     def __init__(self, series: Iterable[SeriesDays]) -> None:
