@@ -186,6 +186,8 @@ def status(config: Config, *, as_json: bool) -> int:
     show.OUT.print(f"Raw archive: {raw['answers']:,} answers, {show.size(raw['bytes'])}")
     for failed in facts["failed"]:
         show.OUT.print(f"  {failed['series']} {failed['day']}: {failed['reason']}")
+    for failed in facts["failed_sums"]:
+        show.OUT.print(f"  {failed['series']} {failed['of']}: {failed['reason']}")
     _tell_ages(facts["plants_fresh"])
     last = facts["last_run"]
     if last:

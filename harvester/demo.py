@@ -22,6 +22,8 @@ from harvester.sma.client import Client
 from harvester.sma.consent import ConsentState
 
 _DAYS = 7
+_LIFE_DAYS = 90
+"""Age of the plants: the cloud has to simulate each day of it for their sums."""
 _PLOT_WIDTH = 72
 _QUERY = (
     "SELECT plant_id, date, round(sum(pv_generation * interval_minutes / 60) / 1000, 1) AS kwh "
@@ -50,11 +52,12 @@ async def serve(options: Mapping[str, Any], faults: Sequence[str], *, host: str,
 async def demo(folder: Path, *, plants: int) -> int:
     """Show a harvest from consent to Parquet on the local sandbox, and return the exit code."""
     _make_anew(folder)
-    settings = Settings(plants=plants, zones=("Europe/Berlin", "Europe/Madrid"))
+    last = utc_now().date() - timedelta(days=1)
+    start = last - timedelta(days=_LIFE_DAYS)
+    settings = Settings(plants=plants, zones=("Europe/Berlin", "Europe/Madrid"), start=start)
     async with serving(settings) as running:
         show.OUT.print(f"A local SMA cloud listens on {running.url}: {plants} plants, {settings.devices} devices each.")
         config = load(None, environ={}, flags=_flags(running.url, folder))
-        last = utc_now().date() - timedelta(days=1)
         report = await _harvest(config, last - timedelta(days=_DAYS - 1), last)
     _summarise(config, report, last)
     return report.exit_code

@@ -174,11 +174,12 @@ def _next(
         return None, "it is settled: only `harvester repair --force` asks again"
     if settlement is Settlement.SUSPENDED:
         return None, "it is asked as soon as the plant is listed again"
-    span = rules.span_of(each.subject.plant.plant, each.subject.known.series.set)
-    if where.day < span.first:
-        return None, f"`run` goes back {rules.since} (harvest.since); `backfill` or `repair` asks it"
     if (known := each.days.open.get(where.day)) is not None:
         return known.next_at, _reason_to_wait(known, where, rules)
+    span = rules.span_of(each.subject.plant.plant, each.subject.known.series.set)
+    if where.day < span.first:
+        end = "or to where the series' history ended"
+        return None, f"`run` goes back {rules.since} (harvest.since) {end}; `backfill` or `repair` asks it"
     if where.day > span.last:
         return where.end, "its day is running, and it is not among harvest.live_sets: it is asked once that is over"
     return now, "it was never asked: the next `run` asks it"

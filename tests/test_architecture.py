@@ -21,18 +21,20 @@ Rule = Callable[[Tree], Iterator[str]]
 LAYERS = """
 __main__
 cli
+cli_energy
 commands demo options
 compose
-harvest estimate
-intake lake.dictionary
+harvest estimate reconcile
+intake lake.dictionary accounts
+lake.energy
 gather lake.inventory
 lake.parquet
-discover departures taken lake.merge lake.quarantine
+discover departures taken lake.merge lake.period_rows lake.quarantine
 sma.client lake.decode
 sma.consent sma.exchange sma.monitoring lake.lake lake.raw lake.registry lake.rows lake.stamps config
 sma.answers sma.tally sma.tokens lake.schema due show config_sections
-sma.pace sma.retry sma.wire lake.atomic lake.measure lake.naming lake.sample log config_sources config_values
-state.database state.inventory state.ledger state.succession state.migrations.env catalog fetch plan report
+periods sma.pace sma.retry sma.wire lake.atomic lake.measure lake.naming lake.sample log config_sources config_values
+state.database state.inventory state.ledger state.period_ledger state.succession state.migrations.env catalog fetch plan report
 state.packed state.settlement state.tables state.migrations.versions.v0001_first lake.layout sma.learning sma.settings
 errors model clock week live . sma lake state state.migrations state.migrations.versions
 """
@@ -46,7 +48,7 @@ IMPORTERS = {
     "cli": {"__main__"},
     "commands": {"cli"},
     "demo": {"cli"},
-    "config": {"cli", "commands", "compose", "demo", "options"},
+    "config": {"cli", "commands", "compose", "demo", "options", "reconcile"},
     "sandbox": {"cli", "demo"},
     "state.migrations": {"state.database"},
 }
@@ -63,7 +65,7 @@ OWNERS = {
     "pydantic_settings": {"config"},
     "rich": {"show", "cli"},  # cli: `escape`, for the one line that a failed command ends with
     "sqlalchemy": {"state", "compose"},  # compose: the name of the type that it opens and closes
-    "typer": {"cli", "options"},
+    "typer": {"cli", "cli_energy", "options"},
     "uvloop": {"commands"},
 }
 """Each library and the only modules or rooms that know it."""

@@ -9,6 +9,9 @@ from present import Present
 from running import accept_all, backfilled, configured, ran
 from truth_frames import snake
 
+from harvester.commands import backfill
+from harvester.compose import scope_of, writable
+from harvester.estimate import estimate
 from harvester.lake.layout import Partition, Places
 from harvester.lake.parquet import write
 from harvester.lake.registry import Registry
@@ -155,6 +158,21 @@ async def test_eight_weeks_of_a_plant_cost_little_more_than_a_week_each(tmp_path
     assert report.requests["values"] <= 0.17 * 56 * report.series
     assert report.rows[f"{TABLE}_daily"] == 30 + 31 + 20
     assert again.requests.get("values", 0) == 0
+
+
+async def test_a_plan_counts_the_sums(tmp_path: Path) -> None:
+    """What `plan` says before is what `backfill` asks: a Week of each series, a Month, a Year, a Total."""
+    now, span = Present(2026, 10, 20, 12), (date(2026, 10, 5), date(2026, 10, 11))
+    async with serving(Settings(plants=1, devices=2, start=date(2026, 10, 1)), now=now) as running:
+        accept_all(running)
+        config = configured(running, tmp_path)
+        await backfilled(config, *span, wall=now, sets=frozenset({"GridSettings"}))
+        with writable(config, "plan") as stores:
+            wanted = backfill(*span, scope_of(config), newest_first=False)
+            planned = estimate(stores.inventory, stores.ledger, wanted, now(), stores.periods).requests
+        report = await backfilled(config, *span, wall=now)
+
+    assert planned == report.requests["values"] == report.series - 1 + 3
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,9 @@ def same(one: dict[str, pl.DataFrame], other: dict[str, pl.DataFrame]) -> bool:
     return one.keys() == other.keys() and all(one[name].equals(other[name]) for name in one)
 
 
-def replayed(config: Config, *, now: datetime = NOW, first: date = FIRST, last: date = LAST, **given: object) -> Outcome:
+def replayed(
+    config: Config, *, now: datetime = NOW, first: date = FIRST, last: date = LAST, **given: object
+) -> Outcome:
     """Replay everything from *first* to *last*."""
     zones = given.pop("zones", {})
     order = Order(scope=Scope(**given), first=first, last=last, zones=zones)  # type: ignore[arg-type]

@@ -32,9 +32,11 @@ def passes(places: Places, series: Series, part: int, day: date, change: Change)
     again = change.before - change.after
     keys = {"plant_id": series.plant_id, **({"device_id": series.device_id} if series.device_id else {})}
     own = pl.all_horizontal(pl.col(name) == value for name, value in keys.items())
-    times = pl.scan_parquet(file, hive_partitioning=False).filter(own).select("time").collect().get_column("time")
-    start, middle, end = (_aware(at) for at in (change.instant - again, change.instant, change.instant + again))
-    return Passes(int(((times >= start) & (times < middle)).sum()), int(((times >= middle) & (times < end)).sum()))
+    # the stamp that SMA repeats is the end of the interval
+    end = pl.col("time") + pl.duration(minutes=pl.col("interval_minutes").fill_null(0))
+    ends = pl.scan_parquet(file, hive_partitioning=False).filter(own).select(end.alias("end")).collect()["end"]
+    start, middle, last = (_aware(at) for at in (change.instant - again, change.instant, change.instant + again))
+    return Passes(int(((ends >= start) & (ends < middle)).sum()), int(((ends >= middle) & (ends < last)).sum()))
 
 
 def _aware(naive: datetime) -> datetime:

@@ -10,17 +10,17 @@ import asyncio
 import os
 import resource
 import sys
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
 from multiprocessing.connection import Connection
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import aiohttp
-import msgspec
+import minimal
 import polars as pl
 
 from harvester import plan
@@ -28,9 +28,7 @@ from harvester.commands import run_loop
 from harvester.compose import Stop, client_of, harvest_of, scope_of, writable
 from harvester.config import Config, load
 from harvester.due import Wanted
-from harvester.lake.naming import channel_column
 from harvester.lake.registry import Registry
-from harvester.lake.schema import Shape, TableSchema
 from harvester.model import Level, Period, Slice
 from harvester.report import Report
 from harvester.sandbox import Settings, serving
@@ -40,7 +38,6 @@ from harvester.sma.client import Client
 
 PORTION = 24
 """Bodies that are decoded at once where decoding is measured alone."""
-ELEMENTS = pl.List(pl.Struct({"index": pl.String, "value": pl.Float64}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +68,11 @@ class Cost:
     _began: tuple[float, float] = (0.0, 0.0)
 
     def __enter__(self) -> None:
-        self._began = (_cpu(), time.perf_counter())
+        self._began = (_cpu(), perf_counter())
 
     def __exit__(self, *_: object) -> None:
         self.cpu += _cpu() - self._began[0]
-        self.wall += time.perf_counter() - self._began[1]
+        self.wall += perf_counter() - self._began[1]
         self.peak = _peak()
 
 
@@ -98,17 +95,19 @@ def cloud(pipe: Connection, plants: int, devices: int, first: date, weeks: int) 
     settings = Settings(
         plants=plants,
         devices=devices,
-        start=first - timedelta(days=28),
+        start=first - timedelta(days=7),
         accept=True,
         token_seconds=7200,
         cached_bytes=1 << 40,
         cached_days=1 << 20,
     )
 
+    last = first + timedelta(days=7 * weeks - 1)
+    later = datetime.combine(last + timedelta(days=7), time(), UTC)  # so that sums over all time stay small
+
     async def serve() -> None:
-        async with serving(settings) as running:
+        async with serving(settings, now=lambda: later) as running:
             running.cloud.accept(settings.owners[0])
-            last = first + timedelta(days=7 * weeks - 1)
             running.cloud.warm(first - timedelta(days=7), last, period="Week")
             pipe.send(running.url)
             try:
@@ -130,9 +129,7 @@ async def _whole(place: Place) -> tuple[Cost, list[tuple[str, str, str]]]:
         async with client_of(config) as client:
 
             async def backfill(first: date, last: date, **scope: Any) -> Report:
-                wanted = Wanted(
-                    command="backfill", scope=scope_of(config, **scope), span_of=plan.between(first, last)
-                )
+                wanted = Wanted(command="backfill", scope=scope_of(config, **scope), span_of=plan.between(first, last))
                 return await harvest_of(config, client, stores, Stop(), Quiet()).run(wanted)
 
             # Discovers, learns what a Week covers, and is no part of the figures.
@@ -197,9 +194,7 @@ async def _token(url: str) -> str:
 
 
 def _session(token: str) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=16), headers={"Authorization": f"Bearer {token}"}
-    )
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=16), headers={"Authorization": f"Bearer {token}"})
 
 
 async def _read_all(session: aiohttp.ClientSession, urls: Iterable[str], take: Callable[[bytes], None]) -> None:
@@ -229,62 +224,11 @@ def decode(pipe: Connection, asked: list[tuple[str, str, str]], token_url: str, 
                     bodies: list[bytes] = []
                     await _read_all(session, urls[at : at + PORTION], bodies.append)
                     with cost:
-                        rows += _decode(bodies, table)
+                        rows += minimal.decode(bodies, table)
         cost.facts = {"rows": rows}
         return cost
 
     pipe.send(run_loop(work()))
-
-
-class _Plant(msgspec.Struct):
-    plantId: str  # noqa: N815 - SMA's spelling
-    timezone: str
-
-
-class _Envelope(msgspec.Struct):
-    set: msgspec.Raw
-    plant: _Plant
-
-
-_ENVELOPE = msgspec.json.Decoder(_Envelope)
-
-
-def _decode(bodies: list[bytes], table: TableSchema) -> int:
-    wire = {"time": pl.String(), **{n: ELEMENTS if s is Shape.ARRAY else pl.Float64() for n, s in table.names}}
-    frames, plants, heights = [], [], []
-    for body in bodies:
-        envelope = _ENVELOPE.decode(body)
-        frame = pl.read_json(bytes(envelope.set), schema=wire)
-        frames.append(frame)
-        plants.append(envelope.plant.plantId)
-        heights.append(frame.height)
-    whole_frame = pl.concat(frames)
-    keys = pl.DataFrame({"plant_id": plants, "n": heights}).select(pl.col("plant_id").repeat_by("n"))
-    frame = keys.explode("plant_id", empty_as_null=False).hstack(whole_frame).with_columns(
-        # Berlin's summer offset: all of the sandbox's plants stand there, and no clock changes in these weeks
-        pl.col("time").str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us") - timedelta(hours=2)
-    )
-    arrays = [name for name, shape in table.names if shape is Shape.ARRAY]
-    rows = frame.drop(arrays).rename({n: channel_column(n) for n, s in table.names if s is Shape.SCALAR})
-    if arrays:
-        _flatten(frame, arrays)
-    return rows.height
-
-
-def _flatten(frame: pl.DataFrame, arrays: list[str]) -> pl.DataFrame:
-    """Return one row per row and index; the sandbox's arrays of one row all have the same indexes."""
-    numbered = frame.with_row_index("_row")
-    pieces = [
-        numbered.select("_row", name).drop_nulls(name).explode(name, empty_as_null=False).unnest(name)
-        for name in arrays
-    ]
-    longest = max(pieces, key=len)
-    values = [
-        piece.get_column("value").alias(name)
-        for name, piece in zip(arrays, pieces, strict=True)
-        if len(piece) == len(longest)
-    ]
-    return frame.select("plant_id", "time")[longest.get_column("_row")].with_columns(longest["index"], *values)
 
 
 def write(pipe: Connection, lake: Path, first: date, folder: Path) -> None:

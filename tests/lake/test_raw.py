@@ -2,8 +2,9 @@
 
 import asyncio
 import hashlib
-import json
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from running import accept_all, backfilled, command, configured, environment, started
 from truth_frames import days, differences, lake_tables, truth_tables
 
+from harvester.compose import readable
 from harvester.errors import LakeError
 from harvester.lake.layout import Pack, Places
 from harvester.lake.raw import Answer, Archive, answer_of, week_of
@@ -40,6 +42,11 @@ def held(archive: Archive, packs: Sequence[Pack]) -> list[Answer]:
 def bodies(archive: Archive, packs: Sequence[Pack], wanted: set[bytes]) -> dict[bytes, bytes]:
     """Return the *wanted* contents, wherever they lie."""
     return {digest: body for pack in packs for digest, body in archive.bodies(pack, wanted)}
+
+
+def read_whole(archive: Archive, pack: Pack) -> dict[bytes, bytes]:
+    """Return every body of *pack*."""
+    return bodies(archive, [pack], {answer.sha256 for answer in archive.index(pack)})
 
 
 def test_what_is_kept_comes_back(tmp_path: Path) -> None:
@@ -116,8 +123,7 @@ def test_a_damaged_pack_is_an_error_of_ours(tmp_path: Path, spoil: str) -> None:
         pq.write_table(table.replace_schema_metadata({"harvester_raw": "2"}), path)
 
     with pytest.raises(LakeError, match=pack.digest):
-        archive.index(pack)
-        list(archive.bodies(pack, {found[0].sha256}))
+        read_whole(archive, pack)
     assert archive.size().bytes == path.stat().st_size
 
 
@@ -164,7 +170,7 @@ async def test_none_is_kept_where_none_is_wanted(tmp_path: Path) -> None:
 
 
 async def test_a_kill_between_archive_and_ledger_leaves_both_consistent(tmp_path: Path) -> None:
-    """Killed as soon as a pack is there: packs are whole, and the next run ends with the truth and no doubled body."""
+    """The ledger is held shut until packs wait for it, then the kill: the next run ends in the truth."""
     last = MONDAY + timedelta(days=6)
     async with serving(Settings(plants=2, devices=4, latency_seconds=0.02)) as running:
         accept_all(running)
@@ -173,15 +179,22 @@ async def test_a_kill_between_archive_and_ledger_leaves_both_consistent(tmp_path
         process = await started(env, *span)
         while not places.packs():
             await asyncio.sleep(0.001)
-        process.kill()
-        await process.communicate()
+        with closing(sqlite3.connect(tmp_path / "ledger.db", timeout=30, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await asyncio.sleep(1.5)
+            process.kill()
+            await process.communicate()
+        with readable(configured(running, tmp_path)) as stores:
+            known = stores.ledger.summary().settled
         torn = held(Archive(places), places.packs())
         second = await command(env, *span, "--json")
         lake, truth = lake_tables(places.root), truth_tables(running.cloud, days(MONDAY, last))
     answers = held(Archive(places), places.packs())
+    stored = [body for pack in places.packs() for body in pq.read_table(places.pack(pack)).column("body").to_pylist()]
+    claimed = {(answer.slice.series, day) for answer in answers for day in answer.slice.days}
 
-    assert torn
+    assert known < len({(answer.slice.series, day) for answer in torn for day in answer.slice.days})
     assert second.code == 0
     assert differences(lake, truth) == []
-    assert len({(a.slice.series, a.sha256) for a in answers}) == len(answers)
-    assert len(answers) >= json.loads(second.out)["series"]
+    assert len(claimed) == second.json["series"] * 7
+    assert len([body for body in stored if body is not None]) == len({answer.sha256 for answer in answers})
