@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from statistics import median
 
 from harvester.catalog import ENERGY_AND_POWER_PV, ENERGY_DC, GRID_SETTINGS, POWER_AC, POWER_DC, SETS
 
@@ -54,8 +53,8 @@ class Evidence:
     """How long the sun shone; None where the plant's place is not known."""
     lived: bool = True
     """Whether the series had its first row on this day or before it."""
-    around: Sequence[int] = ()
-    """Rows of the series' own days around this one."""
+    usual: int | None = None
+    """What the series has on the days around, as `usual` says."""
     siblings: Sequence[Sibling] = ()
     kin: str = "at the plant"
     """Where the siblings are, in words."""
@@ -95,7 +94,12 @@ class Content:
 
 def usual(around: Sequence[int]) -> int | None:
     """Return the median of the rows of the days *around*; None without any day, or where most are empty."""
-    return round(median(around)) or None if around else None
+    return round(_median(around)) or None if around else None
+
+
+def _median(values: Sequence[int]) -> float:
+    ordered, middle = sorted(values), len(values) // 2
+    return ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
 def plausible(known: Evidence) -> Plausible:
@@ -127,7 +131,7 @@ def _intervals(span: timedelta, interval: timedelta) -> int:
 
 def _expected(known: Evidence) -> Plausible | None:
     """Return what the series' own days and its siblings let expect; None where there is nothing to compare with."""
-    own = usual(known.around)
+    own = known.usual
     shares = [share for sibling in known.siblings if (share := sibling.share) is not None]
     if own is not None and shares:
         best = max(shares)
@@ -138,7 +142,9 @@ def _expected(known: Evidence) -> Plausible | None:
     if own is not None:
         return Plausible(own, "what it has on the days around")
     if known.siblings:
-        return Plausible(round(median(s.rows for s in known.siblings)), f"what the same set {known.kin} had that day")
+        return Plausible(
+            round(_median([sibling.rows for sibling in known.siblings])), f"what the same set {known.kin} had that day"
+        )
     return None
 
 

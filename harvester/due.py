@@ -114,12 +114,14 @@ class DueNow:
 
     def sums(self, ledger: PeriodLedger, now: datetime, *, leave: Callable[[Series], bool]) -> list[Batch]:
         """Return the Month, Year and Total requests that are due *now*, but for the series to *leave* alone."""
-        asked = [known for known in self.offered if periods.sums_up(known.series) and not leave(known.series)]
-        read = ledger.known([known.series_id for known in asked])
+        asked = (known for known in self.offered if periods.sums_up(known.series) and not leave(known.series))
+        spans = {known: span for known in asked if (span := self._span(known, now))}
+        first = min((span.first for span in spans.values()), default=now.date())
+        read = ledger.known([known.series_id for known in spans], since=first.replace(month=1, day=1))
         wanted: list[tuple[Series, Stretch]] = []
-        for known in asked:
+        for known, span in spans.items():
             again = {stretch: state.next_at for stretch, state in read[known.series_id].items()}
-            due = periods.due(self._span(known, now), again, now, resume=self._wanted.resume)
+            due = periods.due(span, again, now, resume=self._wanted.resume)
             wanted.extend((known.series, stretch) for stretch in due)
         return periods.batches(self._part, wanted)
 

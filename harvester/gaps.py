@@ -81,8 +81,7 @@ def holes(piece: Sequence[SeriesDays]) -> Iterator[Gap]:
             settlement = each.settlement(day)
             if settlement not in {Settlement.SETTLED, Settlement.OPEN}:
                 continue
-            content = plausibility.content(each, day)
-            if content is not None and content.hole:
+            if (content := plausibility.hole(each, day)) is not None:
                 gap = _gap(each.subject, day, settlement, content.plausible.basis)
                 yield replace(gap, received=content.received, plausible=content.plausible.rows)
 

@@ -43,12 +43,12 @@ def touched(span: Span) -> Iterator[Stretch]:
 
 
 def due(span: Span, known: Mapping[Stretch, datetime | None], now: datetime, *, resume: bool) -> list[Stretch]:
-    """Return what is to be asked *now* of what *span* touches; with *resume*, of what is not final before it as well.
+    """Return what is to be asked *now* of what *span* touches; with *resume*, of all that is not final yet as well.
 
     *known* tells of what was asked when it is due again: None where it is final.
     """
     earlier = [stretch for stretch, next_at in known.items() if resume and next_at is not None]
-    wanted = dict.fromkeys([*touched(span), *earlier]) if span else {}
+    wanted = dict.fromkeys([*touched(span), *earlier])
     return [s for s in wanted if (next_at := known.get(s, now)) is not None and next_at <= now]
 
 

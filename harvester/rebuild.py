@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
-from sqlalchemy.engine import Engine
-
 from harvester.aliases import Aliases
 from harvester.errors import LakeError, LedgerError
 from harvester.lake import evidence
@@ -65,7 +63,11 @@ def rebuild(places: Places, file: Path, *, force: bool, now: datetime) -> Rebuil
         done.snapshot = _restore(places, identity, fresh, done.passed_over)
         engine = connect(fresh)
         try:
-            _Rebuild(places, identity, engine, done, now).run()
+            per_file = identity.plants_per_file
+            ledger, inventory = Ledger(engine), Inventory(engine, plants_per_file=per_file)
+            ledger.record(LAKE_ID, identity.lake_id)
+            restoration = Restoration(engine, plants_per_file=per_file)
+            _Evidence(places, ledger, inventory, restoration, done, now).take_in()
         finally:
             engine.dispose()
         done.aside = _move_aside(file, now)
@@ -120,21 +122,27 @@ def _remove(file: Path) -> None:
         Path(f"{file}{companion}").unlink(missing_ok=True)
 
 
-class _Rebuild:
-    """Brings a restored ledger up to what the lake shows."""
+class _Evidence:
+    """What the lake shows, on its way into a restored ledger."""
 
-    def __init__(self, places: Places, identity: Identity, engine: Engine, done: Rebuilt, now: datetime) -> None:
+    def __init__(
+        self,
+        places: Places,
+        ledger: Ledger,
+        inventory: Inventory,
+        restoration: Restoration,
+        done: Rebuilt,
+        now: datetime,
+    ) -> None:
         self._places = places
+        self._ledger = ledger
+        self._inventory = inventory
+        self._restoration = restoration
         self._done = done
         self._now = now
-        self._ledger = Ledger(engine)
-        self._inventory = Inventory(engine, plants_per_file=identity.plants_per_file)
-        self._restoration = Restoration(engine, plants_per_file=identity.plants_per_file)
-        self._lake_id = identity.lake_id
 
-    def run(self) -> None:
-        """Take in master data, and then the days of which the lake holds rows."""
-        self._ledger.record(LAKE_ID, self._lake_id)
+    def take_in(self) -> None:
+        """Take in master data, and the days of which the lake holds rows."""
         for alias in evidence.aliases(self._places):
             self._inventory.add_alias(alias.level, alias.old_id, alias.new_id, alias.since)
         listed = list(evidence.listed(self._places))

@@ -21,20 +21,27 @@ Rule = Callable[[Tree], Iterator[str]]
 LAYERS = """
 __main__
 cli
-cli_energy
-commands demo options
+cli_questions
+cli_care cli_energy
+care commands demo options explaining questions
 compose
-harvest estimate reconcile
-intake lake.dictionary accounts
-lake.energy
-gather lake.inventory
-lake.parquet
-discover departures taken lake.merge lake.period_rows lake.quarantine
-sma.client lake.decode
-sma.consent sma.exchange sma.monitoring lake.lake lake.raw lake.registry lake.rows lake.stamps config
-sma.answers sma.tally sma.tokens lake.schema due show config_sections
+rebuild replay harvest estimate reconcile
+unarchived
+lake.check lake.upgrade intake lake.dictionary accounts
+lake.contract lake.energy
+lake.evidence gather lake.inventory
+lake.fold lake.parquet
+discover departures taken lake.merge lake.period_rows lake.quarantine coverage_page heatmap
+sma.client lake.decode coverage dossier gaps
+explain plausibility
+lake.replays sma.consent sma.exchange sma.monitoring lake.lake lake.raw lake.registry lake.rows lake.stamps config
+sma.answers sma.tally sma.tokens lake.schema due show config_sections lake.passes survey
+ages content
+aliases state.snapshot
 periods sma.pace sma.retry sma.wire lake.atomic lake.measure lake.naming lake.sample log config_sources config_values
-state.database state.inventory state.ledger state.period_ledger state.succession state.migrations.env catalog fetch plan report
+state.database state.inventory state.ledger state.succession state.migrations.env catalog fetch plan report
+state.period_ledger state.restoration
+daylight state.history
 state.packed state.settlement state.tables state.migrations.versions.v0001_first lake.layout sma.learning sma.settings
 errors model clock week live . sma lake state state.migrations state.migrations.versions
 """
@@ -46,9 +53,9 @@ ROOMS = ("sma", "lake", "state")
 """None knows another; `harvest` and what is above it hand one to another."""
 IMPORTERS = {
     "cli": {"__main__"},
-    "commands": {"cli"},
+    "commands": {"cli", "cli_questions"},
     "demo": {"cli"},
-    "config": {"cli", "commands", "compose", "demo", "options", "reconcile"},
+    "config": {"care", "cli", "commands", "compose", "demo", "explaining", "options", "questions", "reconcile"},
     "sandbox": {"cli", "demo"},
     "state.migrations": {"state.database"},
 }
@@ -57,24 +64,26 @@ OWNERS = {
     "aiohttp": {"sma.client", "sandbox"},
     "alembic": {"state"},
     "apscheduler": {"schedule"},
+    "astral": {"daylight"},
     "asyncio_throttle": {"sma.pace"},
     "polars": {"lake"},
     "pyarrow": {"lake"},
     "pydantic": {"config", "config_sections"},
     "pydantic_core": {"config"},
     "pydantic_settings": {"config"},
-    "rich": {"show", "cli"},  # cli: `escape`, for the one line that a failed command ends with
+    "rich": {"show", "heatmap", "cli"},  # cli: `escape`, for the one line that a failed command ends with
     "sqlalchemy": {"state", "compose"},  # compose: the name of the type that it opens and closes
-    "typer": {"cli", "cli_energy", "options"},
+    "typer": {"cli", "cli_care", "cli_energy", "cli_questions", "options"},
     "uvloop": {"commands"},
 }
 """Each library and the only modules or rooms that know it."""
 INNER = {("commands", "uvloop"), ("sandbox.cloud", "harvester.sandbox.server")}
 """Imports inside of functions: an optional extra; a server that is made of the cloud that starts it."""
 PURE = (
-    *("errors", "model", "catalog", "clock", "week", "live", "plan", "report", "sma.wire", "sma.retry", "sma.answers"),
-    *("sma.learning", "lake.naming", "lake.schema", "lake.layout", "lake.merge", "lake.stamps", "lake.rows"),
-    *("state.packed", "state.settlement"),
+    *("errors", "model", "catalog", "clock", "week", "live", "plan", "periods", "report", "sma.wire", "sma.retry"),
+    *("sma.answers", "sma.learning", "lake.naming", "lake.schema", "lake.layout", "lake.merge", "lake.stamps"),
+    *("lake.rows", "state.packed", "state.settlement", "ages", "content", "coverage", "coverage_page", "daylight"),
+    *("dossier", "explain", "gaps", "plausibility"),
 )
 """What these say depends on what they are handed and on nothing else."""
 WORLD = {"asyncio", "aiohttp", "os", "time", "random"}

@@ -18,7 +18,7 @@ EVIDENCE = st.builds(
     length=st.sampled_from([timedelta(hours=hours) for hours in (23, 24, 25)]),
     daylight=st.one_of(st.none(), st.integers(0, 24).map(lambda hours: timedelta(hours=hours))),
     lived=st.booleans(),
-    around=st.lists(COUNTS, max_size=28),
+    usual=st.one_of(st.none(), st.integers(1, 300)),
     siblings=st.lists(st.builds(Sibling, COUNTS, st.one_of(st.none(), st.integers(1, 300))), max_size=5),
 )
 
@@ -37,14 +37,14 @@ def is_hole(received: int, evidence: Evidence) -> bool:
 @given(share=st.floats(0.55, 1.0), usual_rows=st.integers(10, 288))
 def test_a_day_that_lacks_rows_is_no_hole(share: float, usual_rows: int) -> None:
     """Real days lack single rows for ever, so not even four of ten missing ones are missed."""
-    evidence = known(around=[usual_rows] * 10)
+    evidence = known(usual=usual_rows)
 
     assert not is_hole(round(share * usual_rows), evidence)
 
 
 def test_a_day_with_less_than_half_is_a_hole() -> None:
     """Half of what is plausible is enough, one row less is not."""
-    evidence = known(around=[288, 280, 284, 12, 286])
+    evidence = known(usual=usual([288, 280, 284, 12, 286]))
 
     assert plausible(evidence).rows == 284
     assert not is_hole(142, evidence)
@@ -54,18 +54,18 @@ def test_a_day_with_less_than_half_is_a_hole() -> None:
 @pytest.mark.parametrize(("hours", "rows"), [(23, 276), (24, 288), (25, 300)])
 def test_no_more_rows_are_plausible_than_the_day_has_room_for(hours: int, rows: int) -> None:
     """A day of 23 hours has 276 rows of five minutes, whatever the days around have."""
-    assert plausible(known(length=timedelta(hours=hours), around=[400] * 9)).rows == rows
+    assert plausible(known(length=timedelta(hours=hours), usual=400)).rows == rows
 
 
 def test_a_pv_set_has_no_night_rows() -> None:
     """After a bright summer 96 rows are all that eight hours of sun can give, and other sets go on at night."""
-    assert plausible(known("EnergyAndPowerPv", around=[190] * 20)).rows == 96
-    assert plausible(known("EnergyBalance", around=[190] * 20)).rows == 190
+    assert plausible(known("EnergyAndPowerPv", usual=190)).rows == 96
+    assert plausible(known("EnergyBalance", usual=190)).rows == 190
 
 
 def test_a_pv_set_in_the_polar_night_lacks_nothing() -> None:
     """Without sun no row is plausible."""
-    evidence = known("EnergyAndPowerPv", daylight=timedelta(), around=[3, 2, 4])
+    evidence = known("EnergyAndPowerPv", daylight=timedelta(), usual=3)
 
     assert not is_hole(0, evidence)
 
@@ -74,8 +74,8 @@ def test_a_day_on_which_all_siblings_are_low_is_no_hole() -> None:
     """Snow, or a router without power: the cause lies outside of the series."""
     low = [Sibling(12, 280), Sibling(0, 150), Sibling(30, 200)]
 
-    assert not is_hole(10, known(around=[280] * 10, siblings=low))
-    assert is_hole(10, known(around=[280] * 10, siblings=[*low, Sibling(199, 200)]))
+    assert not is_hole(10, known(usual=280, siblings=low))
+    assert is_hole(10, known(usual=280, siblings=[*low, Sibling(199, 200)]))
 
 
 def test_siblings_stand_in_where_a_series_has_no_days_to_compare_with() -> None:
@@ -83,7 +83,7 @@ def test_siblings_stand_in_where_a_series_has_no_days_to_compare_with() -> None:
     siblings = [Sibling(120, None), Sibling(118, None), Sibling(3, None)]
 
     assert plausible(known("PowerAc", siblings=siblings)).rows == 118
-    assert is_hole(0, known("PowerAc", around=[0] * 28, siblings=siblings))
+    assert is_hole(0, known("PowerAc", usual=usual([0] * 28), siblings=siblings))
 
 
 def test_with_nothing_to_compare_the_day_itself_decides() -> None:
@@ -96,7 +96,7 @@ def test_with_nothing_to_compare_the_day_itself_decides() -> None:
 
 def test_events_are_never_missed() -> None:
     """GridSettings has rows when the grid operator says something."""
-    assert not is_hole(0, known("GridSettings", around=[9, 4, 12, 7]))
+    assert not is_hole(0, known("GridSettings", usual=8))
 
 
 def test_a_series_lacks_nothing_before_its_first_row() -> None:

@@ -23,7 +23,7 @@ def known_plants(config: Config) -> dict[str, KnownPlant]:
 
 async def test_a_migrated_plant_keeps_its_history_and_nothing_is_fetched_twice(tmp_path: Path) -> None:
     """The new ids are aliases of the old ones, settled days are carried over, and only new days are asked."""
-    async with serving(Settings(plants=3, devices=4, classic_every=2)) as running:
+    async with serving(Settings(start=date(2026, 4, 1), plants=3, devices=4, classic_every=2)) as running:
         accept_all(running)
         config = configured(running, tmp_path)
         await backfilled(config, FIRST, LAST)
@@ -44,7 +44,7 @@ async def test_a_migrated_plant_keeps_its_history_and_nothing_is_fetched_twice(t
 
 async def test_a_withdrawn_owner_among_several_is_a_warning(tmp_path: Path) -> None:
     """The plants of an owner whose consent reads Revoked are withdrawn, those of others are harvested."""
-    settings = Settings(plants=4, devices=3, owners=("ann@example.org", "bob@example.org"))
+    settings = Settings(start=date(2026, 4, 1), plants=4, devices=3, owners=("ann@example.org", "bob@example.org"))
     async with serving(settings) as running:
         accept_all(running)
         config = configured(running, tmp_path, sma__owners=list(settings.owners))
@@ -62,7 +62,7 @@ async def test_a_withdrawn_owner_among_several_is_a_warning(tmp_path: Path) -> N
 async def test_a_consent_given_again_brings_back_the_days_between(tmp_path: Path) -> None:
     """`run` asks a plant that was away for weeks from where its history ended, not from a week ago."""
     clock = Present(2026, 5, 10, 12)
-    async with serving(Settings(plants=2, devices=3, classic_every=0), now=clock) as running:
+    async with serving(Settings(start=date(2026, 4, 1), plants=2, devices=3, classic_every=0), now=clock) as running:
         accept_all(running)
         config = configured(running, tmp_path, harvest__since="3d")
         await ran(config, wall=clock)
@@ -85,7 +85,7 @@ async def test_a_consent_given_again_brings_back_the_days_between(tmp_path: Path
 
 async def test_an_empty_list_withdraws_nobody(tmp_path: Path) -> None:
     """Plants that a faulty list leaves out are suspended while their owner's consent reads Accepted."""
-    async with serving(Settings(plants=2, devices=2)) as running:
+    async with serving(Settings(start=date(2026, 4, 1), plants=2, devices=2)) as running:
         accept_all(running)
         config = configured(running, tmp_path)
         await backfilled(config, FIRST, FIRST)
@@ -103,7 +103,7 @@ async def test_an_empty_list_withdraws_nobody(tmp_path: Path) -> None:
 async def test_without_a_readable_consent_three_lists_over_a_day_decide(tmp_path: Path) -> None:
     """A plant of an owner who is not configured is suspended at first and withdrawn when it stays away."""
     clock = Present(2026, 5, 10, 12)
-    settings = Settings(plants=2, devices=2, owners=("ann@example.org", "bob@example.org"))
+    settings = Settings(start=date(2026, 4, 1), plants=2, devices=2, owners=("ann@example.org", "bob@example.org"))
     async with serving(settings, now=clock) as running:
         accept_all(running)
         config = configured(running, tmp_path, sma__grant="code", sma__owners=[])

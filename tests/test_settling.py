@@ -37,7 +37,9 @@ async def test_seven_zones_through_both_changes(tmp_path: Path, autumn: str) -> 
     """Every row on its instant: half-hour changes, changes at midnight, both hemispheres, rows missing."""
     now = Present(2026, 11, 20)
     gaps = Faults(missing_rows=0.01, missing_plant_rows=0.01)
-    settings = Settings(plants=7, devices=1, zones=SEVEN_ZONES, classic_every=0, autumn=autumn, faults=gaps)
+    settings = Settings(
+        start=date(2026, 2, 1), plants=7, devices=1, zones=SEVEN_ZONES, classic_every=0, autumn=autumn, faults=gaps
+    )
     async with serving(settings, now=now) as running:
         accept_all(running)
         config = configured(running, tmp_path, harvest__sets=["EnergyBalance"])
@@ -54,7 +56,7 @@ async def test_seven_zones_through_both_changes(tmp_path: Path, autumn: str) -> 
 async def test_late_rows_are_found_at_one_request_a_day_and_series(tmp_path: Path) -> None:
     """`run` once a day: the looks at several open days fall together, and after three days all is there."""
     clock = Present(2026, 5, 4, 23)
-    settings = Settings(plants=2, devices=3, classic_every=0, late_rows=0.1, late_days=2)
+    settings = Settings(start=date(2026, 2, 1), plants=2, devices=3, classic_every=0, late_rows=0.1, late_days=2)
     async with serving(settings, now=clock) as running:
         accept_all(running)
         config = configured(running, tmp_path, harvest__since="1d", harvest__live_sets=[], harvest__exclude_sets=[])
@@ -77,7 +79,7 @@ async def test_late_rows_are_found_at_one_request_a_day_and_series(tmp_path: Pat
 async def test_a_settled_day_is_never_asked_again(tmp_path: Path) -> None:
     """A read begun three days after a day's end settles it: no later run spends a request on it."""
     clock = Present(2026, 5, 20, 12)
-    async with serving(Settings(plants=1, devices=3, classic_every=0), now=clock) as running:
+    async with serving(Settings(start=date(2026, 2, 1), plants=1, devices=3, classic_every=0), now=clock) as running:
         accept_all(running)
         config = configured(running, tmp_path)
         first = await backfilled(config, date(2026, 5, 1), date(2026, 5, 19), wall=clock)
@@ -96,7 +98,7 @@ async def test_a_settled_day_is_never_asked_again(tmp_path: Path) -> None:
 async def test_live_sets_are_asked_when_a_row_can_exist(tmp_path: Path) -> None:
     """Run every minute for two hours: the live series costs about one request per five minutes, not per minute."""
     clock = Present(2026, 5, 20, 9)
-    async with serving(Settings(plants=1, devices=1, classic_every=0), now=clock) as running:
+    async with serving(Settings(start=date(2026, 2, 1), plants=1, devices=1, classic_every=0), now=clock) as running:
         accept_all(running)
         config = configured(running, tmp_path, harvest__since="1d")
         spent = []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import polars as pl
 import pyarrow as pa
 
-from harvester.catalog import SETS
+from harvester.catalog import SETS, Channel
 from harvester.lake import naming
 from harvester.model import Level, Period
 
@@ -141,16 +142,12 @@ def build(
     scalars: list[Column] = []
     arrays: list[Column] = []
     names: dict[tuple[str, Shape], str] = {}
-    documented = SETS.get(measurement_set)
-    for channel in documented.channels if documented else ():
-        if period is not None and channel.momentary:
-            continue
+    for channel in _documented(measurement_set, period):
         shape = Shape.ARRAY if channel.array else Shape.SCALAR
         name = naming.channel_column(channel.name)
         names[channel.name, shape] = name
         target = arrays if channel.array else scalars
-        unit = "Wh" if period is not None and channel.unit == "W" else channel.unit
-        target.append(Column(name, pl.Float64(), unit, channel.description, channel.name))
+        target.append(Column(name, pl.Float64(), channel.unit, channel.description, channel.name))
     for (channel_name, shape), name in extra.items():
         if (channel_name, shape) in names:
             continue
@@ -158,3 +155,13 @@ def build(
         target = arrays if shape is Shape.ARRAY else scalars
         target.append(Column(name, pl.Float64(), "", "Found on the wire; not documented.", channel_name))
     return TableSchema(level, measurement_set, table, tuple(scalars), tuple(arrays), names, period)
+
+
+def _documented(measurement_set: str, period: Period | None) -> Iterator[Channel]:
+    """Yield the channels that the catalogue has of *measurement_set*, as they are in the view of *period*."""
+    known = SETS.get(measurement_set)
+    for channel in known.channels if known else ():
+        if period is None:
+            yield channel
+        elif not channel.momentary:
+            yield replace(channel, unit="Wh") if channel.unit == "W" else channel

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection, Engine
 
-from harvester.model import Period, Stretch
+from harvester.model import EVER, Period, Stretch
 from harvester.state.settlement import next_try
 from harvester.state.tables import PERIOD_READ, from_number, from_seconds, portions, to_number, to_seconds
 
@@ -55,12 +55,13 @@ class PeriodLedger:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def known(self, series_ids: Collection[int]) -> dict[int, dict[Stretch, KnownStretch]]:
-        """Return what is known of the stretches of every given series."""
+    def known(self, series_ids: Collection[int], since: date = EVER) -> dict[int, dict[Stretch, KnownStretch]]:
+        """Return what is known of the stretches of every given series: those from *since* on, and the unfinished."""
         found: dict[int, dict[Stretch, KnownStretch]] = {series_id: {} for series_id in series_ids}
+        wanted = sa.or_(PERIOD_READ.c.start >= to_number(since), PERIOD_READ.c.next_at.is_not(None))
         with self._engine.connect() as db:
             for some in portions(series_ids):
-                for row in db.execute(sa.select(PERIOD_READ).where(PERIOD_READ.c.series_id.in_(some))):
+                for row in db.execute(sa.select(PERIOD_READ).where(PERIOD_READ.c.series_id.in_(some), wanted)):
                     found[row.series_id][_stretch(row)] = _known(row)
         return found
 

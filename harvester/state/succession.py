@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from harvester.state import packed
-from harvester.state.tables import MONTH, OPEN_DAY, PLANT, SERIES, to_seconds
+from harvester.state.tables import MONTH, OPEN_DAY, PERIOD_READ, PLANT, SERIES, to_seconds
 
 
 class Succession:
@@ -35,7 +35,8 @@ class Succession:
             pairs = _pairs(db, old, new, devices)
             for before, after in pairs:
                 _carry_months(db, before, after)
-                _carry_open_days(db, before, after)
+                _carry_rows(db, OPEN_DAY, before, after)
+                _carry_rows(db, PERIOD_READ, before, after)
                 _carry_learned(db, before, after)
         self._mark(old, moved_to=new, traced_at=to_seconds(now))
         return len(pairs)
@@ -62,12 +63,17 @@ def _carry_months(db: Connection, before: int, after: int) -> None:
         db.execute(sa.insert(MONTH).values(series_id=after, month=month, days=merged))
 
 
-def _carry_open_days(db: Connection, before: int, after: int) -> None:
-    known = set(db.scalars(sa.select(OPEN_DAY.c.day).where(OPEN_DAY.c.series_id == after)))
-    for row in db.execute(sa.select(OPEN_DAY).where(OPEN_DAY.c.series_id == before)).mappings().all():
-        if row["day"] not in known:
-            db.execute(sa.insert(OPEN_DAY).values({**row, "series_id": after}))
-    db.execute(sa.delete(OPEN_DAY).where(OPEN_DAY.c.series_id == before))
+def _carry_rows(db: Connection, table: sa.Table, before: int, after: int) -> None:
+    """Hand the rows of one series over to another; rows that it has of the same key already stay."""
+    key = [column.name for column in table.primary_key if column.name != "series_id"]
+    known = {
+        tuple(row[name] for name in key)
+        for row in db.execute(sa.select(table).where(table.c.series_id == after)).mappings()
+    }
+    for row in db.execute(sa.select(table).where(table.c.series_id == before)).mappings().all():
+        if tuple(row[name] for name in key) not in known:
+            db.execute(sa.insert(table).values({**row, "series_id": after}))
+    db.execute(sa.delete(table).where(table.c.series_id == before))
 
 
 def _carry_learned(db: Connection, before: int, after: int) -> None:

@@ -106,50 +106,50 @@ def test_an_unreadable_file_is_told_and_left(tmp_path: Path) -> None:
     assert spoiled.read_bytes() == b"PAR1 no more"
 
 
-def doubled(places: Places, registry: Registry) -> None:
+def _doubled(places: Places, registry: Registry) -> None:
     put(places, registry, 0, [row(0), row(0)])
 
 
-def unsorted(places: Places, registry: Registry) -> None:
+def _unsorted(places: Places, registry: Registry) -> None:
     put(places, registry, 0, [row(0, "2"), row(0, "1")])
 
 
-def misplaced(places: Places, registry: Registry) -> None:
+def _misplaced(places: Places, registry: Registry) -> None:
     put(places, registry, 0, [row(5)])
 
 
-def unreadable(places: Places, registry: Registry) -> None:
+def _unreadable(places: Places, registry: Registry) -> None:
     put(places, registry, 0, [row(0)]).write_bytes(b"nothing")
 
 
-def unknown_column(places: Places, registry: Registry) -> None:
+def _unknown_column(places: Places, registry: Registry) -> None:
     put(places, registry, 0, [row(0)])
     path = places.file(places.partitions()[0])
     pl.read_parquet(path).with_columns(stray=1.0).write_parquet(path)
 
 
-def wrong_type(places: Places, registry: Registry) -> None:
+def _wrong_type(places: Places, registry: Registry) -> None:
     path = put(places, registry, 0, [row(0)])
     pl.read_parquet(path).with_columns(pl.col("interval_minutes").cast(pl.Int64)).write_parquet(path)
 
 
-def keyless(places: Places, registry: Registry) -> None:
+def _keyless(places: Places, registry: Registry) -> None:
     path = put(places, registry, 0, [row(0)])
     pl.read_parquet(path).drop("time").write_parquet(path)
 
 
-def foreign(places: Places, registry: Registry) -> None:
+def _foreign(places: Places, registry: Registry) -> None:
     put(places, registry, 0, [row(0)]).with_name("part-0.parquet").touch()
 
 
-def unknown_table(places: Places, registry: Registry) -> None:
+def _unknown_table(places: Places, registry: Registry) -> None:
     path = put(places, registry, 0, [row(0)])
     target = places.file(Partition("plant_of_nobody", DAY, 0))
     target.parent.mkdir(parents=True)
     path.rename(target)
 
 
-def damaged_pack(places: Places, registry: Registry) -> None:
+def _damaged_pack(places: Places, registry: Registry) -> None:
     pack = places.raw / "t" / "week=2026-06-01" / f"part-00000-{'0' * 16}.pack"
     pack.parent.mkdir(parents=True)
     pack.write_bytes(b"nothing")
@@ -158,16 +158,16 @@ def damaged_pack(places: Places, registry: Registry) -> None:
 @pytest.mark.parametrize(
     ("spoil", "what"),
     [
-        (doubled, "2 rows share their key"),
-        (unsorted, "not sorted by plant_id, time"),
-        (misplaced, "1 rows belong into another file"),
-        (unreadable, "not readable as Parquet"),
-        (unknown_column, "neither catalogue nor registry names: stray"),
-        (wrong_type, "another type than the contract's: interval_minutes"),
-        (keyless, "key columns are missing: time"),
-        (foreign, "not a file of the lake"),
-        (unknown_table, "a table that neither"),
-        (damaged_pack, "cannot be read"),
+        (_doubled, "2 rows share their key"),
+        (_unsorted, "not sorted by plant_id, time"),
+        (_misplaced, "1 rows belong into another file"),
+        (_unreadable, "not readable as Parquet"),
+        (_unknown_column, "neither catalogue nor registry names: stray"),
+        (_wrong_type, "another type than the contract's: interval_minutes"),
+        (_keyless, "key columns are missing: time"),
+        (_foreign, "not a file of the lake"),
+        (_unknown_table, "a table that neither"),
+        (_damaged_pack, "cannot be read"),
     ],
 )
 def test_what_is_wrong_is_found(tmp_path: Path, spoil: Callable[[Places, Registry], None], what: str) -> None:

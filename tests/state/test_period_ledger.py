@@ -52,6 +52,14 @@ def test_a_month_a_year_and_a_total_that_begin_alike_are_three(ledger: PeriodLed
     assert found[3] == {}
 
 
+def test_what_is_final_and_long_ago_need_not_be_read(ledger: PeriodLedger) -> None:
+    """A run looks at what its days touch, and at whatever is not finished."""
+    september = Stretch(Period.MONTH, date(2026, 9, 1))
+    ledger.commit([read(JANUARY, None), read(september), read(OCTOBER, None), read(TOTAL)])
+
+    assert set(ledger.known([1], since=date(2026, 10, 1))[1]) == {september, OCTOBER, TOTAL}
+
+
 def test_the_last_answer_counts(ledger: PeriodLedger) -> None:
     """What was provisional becomes final."""
     ledger.commit([read(OCTOBER)])

@@ -1,6 +1,5 @@
 """Copies of the ledger: whole, private, one a day, seven at most; and what a file says of itself."""
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -47,7 +46,8 @@ def test_a_copy_holds_what_was_committed_and_nothing_that_was_not(engine: Engine
 def test_one_a_day_and_only_the_newest_seven(engine: Engine, tmp_path: Path) -> None:
     """Of ten days with two commands each there are seven copies, one for each of the last days."""
     places = Places(tmp_path / "lake")
-    made = [keep_snapshot(places, engine, NOW + timedelta(days=day, hours=hour)) for day in range(10) for hour in (0, 6)]
+    moments = [NOW + timedelta(days=day, hours=hour) for day in range(10) for hour in (0, 6)]
+    made = [keep_snapshot(places, engine, moment) for moment in moments]
 
     assert [file is not None for file in made] == [True, False] * 10
     assert places.snapshot_days() == [date(2026, 11, 1) + timedelta(days=day) for day in range(3, 10)]
@@ -61,7 +61,7 @@ def test_only_its_owner_reads_a_copy(engine: Engine, tmp_path: Path) -> None:
 
     assert file is not None
     assert file.stat().st_mode & 0o777 == 0o600
-    assert os.listdir(file.parent) == [file.name]
+    assert list(file.parent.iterdir()) == [file]
 
 
 def test_a_copy_that_cannot_be_made_costs_nothing_else(engine: Engine, tmp_path: Path) -> None:
