@@ -10,7 +10,7 @@ demo: $(READY)  ## see it work: sandbox, consent, a week of harvest; needs no ne
 	$(BIN)/harvester demo
 
 test: $(READY)  ## all tests
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q --numprocesses auto --dist worksteal
 
 check: $(READY)  ## format, lint, types
 	$(BIN)/ruff format --check .

@@ -29,6 +29,7 @@ class Again(Enum):
     UNSETTLED = "unsettled"
     """All but the settled ones, without waiting."""
     ALL = "all"
+    """The settled ones, too."""
 
 
 class Asked:

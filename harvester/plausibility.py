@@ -24,12 +24,16 @@ class Plausibility:
 
     def __init__(self, series: Iterable[SeriesDays]) -> None:
         self._rows: dict[int, dict[date, int]] = {}
+        self._lived: dict[int, dict[date, int]] = {}
+        """The same, without the days before a series' first row."""
         self._usual: dict[tuple[int, date], int | None] = {}
         self._groups: dict[tuple[str, str], list[SeriesDays]] = {}
         """The series of one set: of one plant, or of one time zone."""
         self._kin: dict[tuple[str, str, date], list[tuple[int, Sibling]]] = {}
         for each in series:
-            self._rows[each.subject.known.series_id] = _rows(each)
+            series_id, rows, born = each.subject.known.series_id, _rows(each), each.born or date.max
+            self._rows[series_id] = rows
+            self._lived[series_id] = {day: count for day, count in rows.items() if day >= born}
             for key in _keys(each):
                 self._groups.setdefault(key, []).append(each)
 
@@ -67,9 +71,8 @@ class Plausibility:
     def _usual_of(self, each: SeriesDays, day: date) -> int | None:
         key = (each.subject.known.series_id, day)
         if key not in self._usual:
-            rows, born = self._rows[key[0]], each.born or date.max
-            days = (day + step for step in _AROUND)
-            self._usual[key] = usual([rows[other] for other in days if other >= born and other in rows])
+            of = self._lived[key[0]].get
+            self._usual[key] = usual([rows for step in _AROUND if (rows := of(day + step)) is not None])
         return self._usual[key]
 
     def _siblings(self, each: SeriesDays, day: date) -> tuple[str, list[Sibling]]:

@@ -20,12 +20,14 @@ from harvester.sandbox import Running, Settings, serving
 FIRST = date(2026, 6, 1)
 HALF = date(2026, 6, 7)
 LAST = date(2026, 6, 14)
+NEW_DAYS = 7
+"""Days after the snapshot."""
 
 
 @pytest.fixture
 async def cloud() -> AsyncIterator[Running]:
     """Serve three plants, two to a part."""
-    async with serving(Settings(plants=3, devices=3, zones=("Europe/Berlin", "Asia/Kolkata"))) as running:
+    async with serving(Settings(plants=3, devices=2, zones=("Europe/Berlin", "Asia/Kolkata"))) as running:
         accept_all(running)
         yield running
 
@@ -45,7 +47,7 @@ def lose(folder: Path) -> None:
 
 
 async def test_only_what_the_snapshot_did_not_know_is_asked_again(cloud: Running, tmp_path: Path) -> None:
-    """After one more backfill the lake is the truth, for the requests of the second week and no more."""
+    """After one more backfill the lake is the truth, for one request for each series and no more."""
     env = await two_weeks(cloud, tmp_path)
     parts = plants_with_parts(cloud, tmp_path)
     lose(tmp_path)
@@ -58,7 +60,7 @@ async def test_only_what_the_snapshot_did_not_know_is_asked_again(cloud: Running
     assert done.json["snapshot"] is not None
     assert sum(each["series_days"] for each in done.json["ask_again"]) == series_days(truth, HALF)
     assert again.json["requests"]["values"] == series
-    assert again.json["days"] == {"settled": 7 * series, "open": 0}
+    assert again.json["days"] == {"settled": NEW_DAYS * series, "open": 0}
     assert differences(lake, truth) == []
     assert plants_with_parts(cloud, tmp_path) == parts
 
@@ -99,7 +101,7 @@ async def test_without_a_snapshot_the_lake_is_enough(cloud: Running, tmp_path: P
     assert (done.json["snapshot"], done.json["plants_added"]) == (None, 3)
     assert rebuilt == parts
     assert zones == {"Europe/Berlin", "Asia/Kolkata"}
-    assert devices >= 9
+    assert devices >= 6
     assert (summary.settled, summary.open) == (0, sum(each["series_days"] for each in done.json["ask_again"]))
     assert again.code == 0
     assert differences(lake, truth) == []

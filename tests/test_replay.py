@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from present import Present
 from running import Command, accept_all, backfilled, command, configured, environment
 from truth_frames import KEY, days, differences, lake_tables, truth_tables
 
@@ -14,13 +15,14 @@ from harvester.compose import writable
 from harvester.config import Config
 from harvester.lake.layout import Partition, Places
 from harvester.lake.parquet import read, write
+from harvester.lake.raw import Archive
 from harvester.lake.schema import INSTANT, REVISION_COLUMNS
 from harvester.plan import Scope
 from harvester.replay import Order, Outcome, Replay
 from harvester.sandbox import Running, Settings, serving
 
-FIRST, LAST = date(2026, 3, 23), date(2026, 3, 30)
-"""Eight days, the sixth of which is the one on which Europe's clocks are set forward."""
+FIRST, LAST = date(2026, 3, 27), date(2026, 3, 30)
+"""Four days, the third of which is the one on which Europe's clocks are set forward."""
 TABLE = "plant_energy_balance"
 NOW = datetime.fromisoformat("2099-01-01T12:00:00Z")
 """Later than any answer."""
@@ -29,14 +31,15 @@ NOW = datetime.fromisoformat("2099-01-01T12:00:00Z")
 @pytest.fixture
 async def cloud() -> AsyncIterator[Running]:
     """Serve two plants, in Berlin and in Lisbon."""
-    async with serving(Settings(plants=2, devices=3, zones=("Europe/Berlin", "Europe/Lisbon"))) as running:
+    async with serving(Settings(plants=2, devices=2, zones=("Europe/Berlin", "Europe/Lisbon"))) as running:
         accept_all(running)
         yield running
 
 
-def contents(root: Path) -> dict[str, pl.DataFrame]:
-    """Return the lake's tables without the moment at which a row changed."""
-    return {name: frame.drop("harvested_at") for name, frame in lake_tables(root).items()}
+def contents(root: Path, first: date = FIRST, last: date = LAST) -> dict[str, pl.DataFrame]:
+    """Return the rows of some days, without the moment at which they changed: a Week has brought others, too."""
+    asked = pl.col("local_time").dt.date().is_between(first, last)
+    return {name: frame.filter(asked).drop("harvested_at") for name, frame in lake_tables(root).items()}
 
 
 def same(one: dict[str, pl.DataFrame], other: dict[str, pl.DataFrame]) -> bool:
@@ -73,10 +76,33 @@ async def test_deleted_tables_come_back_without_a_request(cloud: Running, tmp_pa
 
     assert (done.code, requests) == (0, 0)
     assert same(contents(config.lake.root), before)
-    assert differences(lake_tables(config.lake.root), truth) == []
+    assert differences(contents(config.lake.root), truth) == []
     assert sum(done.json["rows"].values()) == sum(frame.height for frame in before.values())
     assert done.json["not_archived"] == []
     assert again.json["requests"].get("values", 0) == 0
+
+
+async def test_overlapping_answers_of_many_days_end_in_the_same_lake(tmp_path: Path) -> None:
+    """Days settled one by one over the change of the clock, rows late: each Week overlaps the ones before it."""
+    first, last = date(2026, 10, 19), date(2026, 10, 27)
+    now = Present(2026, 10, 23, 12)
+    async with serving(Settings(plants=1, devices=2, late_rows=0.1, late_days=1), now=now) as running:
+        accept_all(running)
+        config = configured(running, tmp_path)
+        for _ in range(9):
+            await backfilled(config, first, last, wall=now)
+            now.advance(days=1)
+    before = contents(config.lake.root, first, last)
+    with writable(config, "check") as stores:
+        archived = Archive(stores.lake.places).size().answers
+        series = stores.ledger.summary().series
+    for table in before:
+        shutil.rmtree(config.lake.root / table)
+    outcome = replayed(config, first=first, last=last)
+
+    assert outcome.whole
+    assert archived > 3 * series
+    assert same(contents(config.lake.root, first, last), before)
 
 
 async def test_a_replay_of_what_is_there_changes_nothing(cloud: Running, tmp_path: Path) -> None:

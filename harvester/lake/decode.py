@@ -161,10 +161,12 @@ def read_all(
             bad.append(Bad(payload, str(error)))
     found = (channel for _, _, rows in read if isinstance(rows, Walked) for channel in rows.found)
     table = registry.learn(table, found)
+    shape = _shape(table)
     frames: list[tuple[Payload, Envelope, pl.DataFrame]] = []
     for payload, envelope, rows in read:
         try:
-            frames.append((payload, envelope, _conform(rows, reader, table)))
+            frame = rows.frame(table) if isinstance(rows, Walked) else reader.named(rows)
+            frames.append((payload, envelope, _conform(frame, shape)))
         except (ValueError, OverflowError) as error:
             bad.append(Bad(payload, str(error)))
     return table, frames, bad
@@ -181,17 +183,19 @@ def _read(body: bytes, reader: Reader) -> tuple[Envelope, pl.DataFrame | Walked]
     return envelope, walk(raw) if frame is None else frame
 
 
-def _conform(rows: pl.DataFrame | Walked, reader: Reader, table: TableSchema) -> pl.DataFrame:
-    """Return *rows* with the columns that every answer of *table* has before its stamps are placed."""
+def _conform(frame: pl.DataFrame, shape: pl.Schema) -> pl.DataFrame:
+    """Return *frame* with the columns *shape*, in that order; those that it lacks hold nothing."""
+    known = set(frame.columns)
+    lacking = [(name, dtype) for name, dtype in shape.items() if name not in known]
+    # no expression: one costs more than it does to the rows of one answer
+    nothing = [pl.Series(name, [None], dtype=dtype).new_from_index(0, frame.height) for name, dtype in lacking]
+    return frame.hstack(nothing)[shape.names()]
+
+
+def _shape(table: TableSchema) -> pl.Schema:
+    """Return the columns that every answer of *table* has before its stamps are placed."""
     arrays = {array_column(column.name): ELEMENTS for column in table.arrays}
-    shape = pl.Schema({"time": pl.String(), **polars_schema(table.scalars), **arrays, "other": pl.String()})
-    if isinstance(rows, Walked):
-        return rows.frame(table).select(shape.names())
-    columns = dict(zip(reader.columns, rows.get_columns(), strict=True))
-    nothing = {n: pl.Series([None], dtype=dtype) for n, dtype in shape.items() if n not in columns}
-    # series by series: an expression costs more than the rows of one answer
-    columns |= {name: one.new_from_index(0, rows.height) for name, one in nothing.items()}
-    return pl.DataFrame([columns[name].alias(name) for name in shape])
+    return pl.Schema({"time": pl.String(), **polars_schema(table.scalars), **arrays, "other": pl.String()})
 
 
 def zone_of(piece: Slice, envelope: Envelope, zones: Mapping[str, str], corrected: Mapping[str, str]) -> str:
@@ -207,7 +211,7 @@ def zone_of(piece: Slice, envelope: Envelope, zones: Mapping[str, str], correcte
 
 
 def _place(payload: Payload, envelope: Envelope, frame: pl.DataFrame, timezone: str) -> _Body:
-    frame = frame.with_columns(stamps.parse(frame.get_column("time")))
+    frame.replace_column(frame.get_column_index("time"), stamps.parse(frame.get_column("time")))
     minutes = RESOLUTION_MINUTES.get(envelope.resolution or "")
     if minutes is None:
         minutes = stamps.infer_minutes(frame.get_column("time").to_list())

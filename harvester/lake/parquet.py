@@ -25,7 +25,6 @@ from harvester.lake.schema import (
     REVISIONS,
     Column,
     arrow_schema,
-    polars_schema,
 )
 
 _COMPRESSION_LEVEL = 3
@@ -188,7 +187,7 @@ def read(path: Path) -> pl.DataFrame | None:
 def write(path: Path, frame: pl.DataFrame, columns: Sequence[Column]) -> int:
     """Replace *path* by *frame*, durably, and return its size in bytes; raise `LakeError`."""
     buffer = io.BytesIO()
-    frame.select(polars_schema(tuple(columns)).names()).write_parquet(
+    frame[[column.name for column in columns]].write_parquet(
         buffer,
         compression="zstd",
         compression_level=_COMPRESSION_LEVEL,

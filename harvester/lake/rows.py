@@ -39,11 +39,11 @@ class Reader:
     arrays: tuple[str, ...]
     """SMA's names of the array channels."""
 
-    @property
-    def columns(self) -> list[str]:
-        """The names under which what was read travels, in the order of `wire`."""
+    def named(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Name the columns of what was read as they travel, arrays as `array_column` says."""
         names = self.rename | {name: array_column(self.rename[name]) for name in self.arrays}
-        return [names.get(name, name) for name in self.wire]
+        rows.columns = [names.get(name, name) for name in self.wire]
+        return rows
 
     @classmethod
     def of(cls, table: TableSchema) -> Reader:
@@ -88,7 +88,15 @@ class Reader:
         counts = (octets.eq(octet).sum() for octet in (_QUOTE, _U, _L))
         if tuple(counts) != (quotes, letters["u"], letters["l"]):
             return False
-        return frame.get_column("time").str.contains(":", literal=True).all()  # none was a number
+        return _are_words(frame.get_column("time"))
+
+
+def _are_words(stamps: pl.Series) -> bool:
+    """Tell whether none of *stamps* was a number, of which polars makes a word."""
+    first, last = str(stamps.min()), str(stamps.max())
+    if first[:5] == last[:5] and first[:4].isdecimal() and first[4:5] == "-":
+        return True  # what lies between them begins as they do, and no number begins with a year and a hyphen
+    return stamps.str.contains(":", literal=True).all()
 
 
 def _index_arrays(arrays: pl.Series) -> tuple[int, int] | None:

@@ -48,6 +48,8 @@ class Place:
     folder: Path
     first: date
     weeks: int
+    archive: bool = False
+    """Whether the answers are archived as they came, too."""
 
     @property
     def last(self) -> date:
@@ -164,6 +166,7 @@ def _config(place: Place) -> Config:
         "sma.monitoring_url": f"{place.url}/monitoring/v1",
         "lake.root": str(place.folder / "lake"),
         "ledger.url": f"sqlite:///{place.folder / 'ledger.db'}",
+        "raw.keep": "settled" if place.archive else "none",
     }
     return load(None, environ={}, flags=flags)
 
