@@ -155,7 +155,9 @@ class TestConfiguration:
 
     def test_the_option_wins_over_the_variable(self, typed: Typed, tmp_path: Path) -> None:
         """Precedence: flag, then environment."""
-        told = typed("status", "--config", str(tmp_path / "flag.toml"), HARVESTER_CONFIG=str(tmp_path / "variable.toml"))
+        told = typed(
+            "status", "--config", str(tmp_path / "flag.toml"), HARVESTER_CONFIG=str(tmp_path / "variable.toml")
+        )
         assert "flag.toml" in told.err
         assert "variable.toml" not in told.err
 
@@ -336,7 +338,9 @@ class TestBudget:
         async with serving(Settings(plants=1, devices=5, requests=12, window_seconds=1.5)) as running:
             accept_all(running)
             known = {"HARVESTER_RATE__REQUESTS": "12", "HARVESTER_RATE__WINDOW_SECONDS": "1.5"}
-            done = await command(environment(running, tmp_path, **known), "backfill", *SPAN, "--level", "device", "--json")
+            done = await command(
+                environment(running, tmp_path, **known), "backfill", *SPAN, "--level", "device", "--json"
+            )
             limited = running.cloud.counts.limited
 
         assert done.code == 0

@@ -188,7 +188,8 @@ def _table(found: dict[str, Any], runs: list[dict[str, Any]]) -> str:
         f"{'whole / sum, CPU':<20}{found['ratio']:>12.2f}   goal {GOALS['ratio']}; {len(runs)} runs: {spread}",
         f"{'least / least':<20}{found['least_ratio']:>12.2f}   of all runs, as others disturb them least",
         f"{'rows/s':<20}{found['rows_per_second']:>12,.0f}",
-        f"{'peak memory, MiB':<20}{found['peak']:>12.0f}   goal {GOALS['peak']}; with raw archive {found['peak_archived']:.0f}",
+        f"{'peak memory, MiB':<20}{found['peak']:>12.0f}   goal {GOALS['peak']}",
+        f"{'  with raw archive':<20}{found['peak_archived']:>12.0f}",
         f"{'bodies':<20}{found['bodies']:>12,}   {found['bytes'] / 1e6:,.0f} MB of JSON",
         f"{'rows':<20}{found['rows']:>12,}   {found['files']:,} files",
     ]

@@ -1,0 +1,147 @@
+"""Owners: asking them, reading their answers, and what a harvest does with each of them."""
+
+import asyncio
+import os
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from running import accept_all, command, environment
+
+from harvester.sandbox import Running, Settings, serving
+
+CONFIG = Path(__file__).parents[1] / "config"
+ONE, TWO, THREE = "anna+pv@example.org", "bert@example.org", "carla@example.org"
+DAY = ("--from", "2026-10-06", "--to", "2026-10-06")
+
+
+def owned(running: Running, folder: Path, *owners: str) -> dict[str, str]:
+    """Return the variables of a harvester that asks these owners."""
+    listed = "[" + ", ".join(f'"{owner}"' for owner in owners) + "]"
+    return environment(running, folder, HARVESTER_SMA__OWNERS=listed)
+
+
+def states(told: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the state of each owner."""
+    return {each["owner"]: each["state"] for each in told}
+
+
+class TestAsking:
+    """`consent request`, `status`, `simulate`."""
+
+    async def test_all_configured_owners_are_asked_and_nobody_waits(self, tmp_path: Path) -> None:
+        """Without names: every owner Pending, at once; an address with a plus stays what it is."""
+        async with serving(Settings(plants=2, devices=1, owners=(ONE, TWO))) as running:
+            env = owned(running, tmp_path, ONE, TWO)
+            async with asyncio.timeout(30):
+                asked = await command(env, "consent", "request", "--json")
+            played = await command(env, "consent", "simulate", ONE)
+            status = await command(env, "consent", "status", "--json")
+            accepted = {owner for owner in (ONE, TWO) if running.cloud.consents.accepted(owner)}
+
+        assert asked.code == played.code == status.code == 0
+        assert states(asked.json) == {ONE: "Pending", TWO: "Pending"}
+        assert states(status.json) == {ONE: "Accepted", TWO: "Pending"}
+        assert accepted == {ONE}
+        assert ONE in played.out
+        assert TWO not in played.out
+
+    async def test_an_owner_nobody_asked_is_told_apart_and_costs_the_others_nothing(self, tmp_path: Path) -> None:
+        """`simulate` answers for those who were asked, names the other with what to do, and ends with 3."""
+        async with serving(Settings(plants=2, devices=1, owners=(ONE, TWO))) as running:
+            env = owned(running, tmp_path, ONE, TWO)
+            await command(env, "consent", "request", TWO)
+            played = await command(env, "consent", "simulate", "--json")
+            status = await command(env, "consent", "status")
+
+        assert played.code == 3
+        assert states(played.json) == {ONE: None, TWO: "Accepted"}
+        assert "request consent first" in next(each["error"] for each in played.json if each["owner"] == ONE)
+        assert status.code == 0
+        assert "NotAsked" in status.out
+
+    async def test_what_is_no_address_is_refused_before_anybody_is_asked(self, tmp_path: Path) -> None:
+        """2 for a bad e-mail among good ones; no owner gets a mail."""
+        async with serving(Settings(plants=1, devices=1)) as running:
+            told = await command(environment(running, tmp_path), "consent", "request", TWO, "not-an-address")
+            requests = running.cloud.counts.as_dict()["requests"]
+
+        assert told.code == 2
+        assert "not-an-address" in told.err
+        assert "consent" not in requests
+
+
+class TestHarvesting:
+    """`run`, `backfill` and `discover` where owners have or have not agreed."""
+
+    async def test_without_any_consent_each_owner_is_named_with_the_reason(self, tmp_path: Path) -> None:
+        """4 from run and from discover, before anything is asked, pending and rejected; nothing on stdout but JSON."""
+        async with serving(Settings(plants=3, devices=1, owners=(ONE, TWO, THREE))) as running:
+            env = owned(running, tmp_path, ONE, TWO, THREE)
+            await command(env, "consent", "request", TWO, THREE)
+            running.cloud.consents.decide(THREE, "Rejected")
+            run = await command(env, "run", "--json")
+            found = await command(env, "discover")
+
+        assert run.code == found.code == 4
+        for done in (run, found):
+            assert "Traceback" not in done.err
+            for owner, state in ((ONE, "NotAsked"), (TWO, "Pending"), (THREE, "Rejected")):
+                assert f"{owner}: {state}" in done.err
+            assert "harvester consent request" in done.err
+        assert run.out == "" or isinstance(run.json, dict)
+
+    async def test_one_withdrawn_owner_among_several_is_a_warning(self, tmp_path: Path) -> None:
+        """0, the warning names how many plants are gone, the other owner's are harvested; with both gone 4."""
+        async with serving(Settings(plants=4, devices=1, owners=(ONE, TWO))) as running:
+            accept_all(running)
+            env = owned(running, tmp_path, ONE, TWO)
+            whole = await command(env, "backfill", *DAY, "--set", "EnergyBalance", "--json")
+            running.cloud.revoke(TWO)
+            part = await command(env, "backfill", "--from", "2026-10-04", "--to", "2026-10-05", "--json")
+            told = await command(env, "backfill", *DAY)
+            running.cloud.revoke(ONE)
+            none = await command(env, "run")
+
+        assert whole.code == part.code == told.code == 0
+        assert whole.json["warnings"] == []
+        assert (whole.json["plants"], part.json["plants"]) == (4, 2)
+        assert len(part.json["warnings"]) == 1
+        assert "2 plants" in part.json["warnings"][0]
+        assert "Warning" in told.out
+        assert none.code == 4
+        assert f"{ONE}: Revoked" in none.err
+        assert f"{TWO}: Revoked" in none.err
+
+
+class TestShipped:
+    """config/sma-sandbox.toml, with id and secret set and nothing else."""
+
+    async def test_the_starved_sandbox_is_harvested_with_the_shipped_file(self, tmp_path: Path) -> None:
+        """Consent, its simulation and a run end with 0, and what is empty is called empty, not failed."""
+        folder = tmp_path / "config"
+        folder.mkdir()
+        (folder / "sma-sandbox.toml").write_text((CONFIG / "sma-sandbox.toml").read_text())
+        async with serving(Settings(profile="sma", client_id="my-app", client_secret="my-secret")) as running:
+            env = {
+                **{name: value for name, value in os.environ.items() if not name.startswith("HARVESTER_")},
+                "HARVESTER_CONFIG": str(folder / "sma-sandbox.toml"),
+                "HARVESTER_SMA__CLIENT_ID": "my-app",
+                "HARVESTER_SMA__CLIENT_SECRET": "my-secret",
+                "HARVESTER_SMA__AUTH_URL": running.url,
+                "HARVESTER_SMA__CONSENT_URL": running.url,
+                "HARVESTER_SMA__MONITORING_URL": f"{running.url}/monitoring/v1",
+            }
+            asked = await command(env, "consent", "request", "--json")
+            played = await command(env, "consent", "simulate", "--json")
+            done = await command(env, "run", "--json")
+
+        assert [asked.code, played.code, done.code] == [0, 0, 0]
+        assert states(asked.json) == {"apiTestUser@apiSandbox.com": "Pending"}
+        assert states(played.json) == {"apiTestUser@apiSandbox.com": "Accepted"}
+        assert done.json["failed"] == []
+        assert done.json["slices"]["empty"] > 100
+        assert done.json["rows"]["plant_energy_balance"] > 0
+        assert (tmp_path / "storage" / "data" / "sma-sandbox" / "plant_energy_balance").is_dir()
+        assert date.fromisoformat(done.json["began_at"][:10])
+        assert "my-secret" not in "".join(each.out + each.err for each in (asked, played, done))
