@@ -167,7 +167,8 @@ class Replay:
     def _bodies(self, portion: Sequence[_Found]) -> dict[bytes, bytes]:
         wanted = {each.answer.sha256 for each in portion}
         found: dict[bytes, bytes] = {}
-        for pack in sorted({p for each in portion for p in self._packs_beside(each.pack)}):
+        beside = (self._packs_beside(pack) for pack in {each.pack for each in portion})
+        for pack in sorted({pack for packs in beside for pack in packs}):
             try:
                 found.update(self._archive.bodies(pack, wanted - found.keys()))
             except LakeError as error:
