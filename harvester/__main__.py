@@ -1,5 +1,5 @@
 """``python -m harvester``."""
 
-from harvester.cli import main
+from harvester.cli.app import main
 
 main()

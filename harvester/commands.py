@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from harvester import ages, plan, show
+from harvester import plan, show
 from harvester.compose import Readable, Stop, client_of, harvest_of, readable, utc_now, writable
 from harvester.config import Config
 from harvester.discover import explore, list_plants
@@ -22,6 +22,7 @@ from harvester.lake.inventory import publish_inventory
 from harvester.lake.measure import measure
 from harvester.lake.raw import Archive
 from harvester.plan import Scope, SpanOf
+from harvester.questions import ages
 from harvester.report import INCOMPLETE, OK, Report
 from harvester.sma.client import Client
 from harvester.sma.consent import Consent, ConsentState

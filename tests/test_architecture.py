@@ -19,31 +19,26 @@ Tree = dict[str, ast.Module]
 Rule = Callable[[Tree], Iterator[str]]
 
 LAYERS = """
-__main__
-cli
-cli_questions
-cli_care cli_energy
-care commands demo options explaining questions
-compose
-rebuild replay harvest estimate reconcile
-unarchived
-lake.check lake.upgrade intake lake.dictionary accounts
-lake.contract lake.energy
-lake.evidence gather lake.inventory
-lake.fold lake.parquet
-discover departures taken lake.merge lake.period_rows lake.quarantine coverage_page heatmap
-sma.client lake.decode coverage dossier gaps
-explain plausibility
-lake.replays sma.consent sma.exchange sma.monitoring lake.lake lake.raw lake.registry lake.rows lake.stamps config
-sma.answers sma.tally sma.tokens lake.schema due show config_sections lake.passes survey
-ages content
-aliases state.snapshot
-periods sma.pace sma.retry sma.wire lake.atomic lake.measure lake.naming lake.sample log config_sources config_values
-state.database state.inventory state.ledger state.succession state.migrations.env catalog fetch plan report
-state.period_ledger state.restoration
-daylight state.history
-state.packed state.settlement state.tables state.migrations.versions.v0001_first lake.layout sma.learning sma.settings
-errors model clock week live . sma lake state state.migrations state.migrations.versions
+__main__ cli
+cli.app
+cli.care cli.energy cli.questions
+commands demo care.tending cli.options questions.asking questions.explaining questions.preview
+compose care.replay questions.reconcile
+harvest care.unarchived lake.check lake.upgrade questions.accounts questions.estimate
+intake care.rebuild lake.contract lake.dictionary lake.energy
+gather lake.evidence lake.inventory questions.coverage_page questions.heatmap
+departures discover taken lake.fold lake.parquet lake.period_rows lake.quarantine questions.coverage questions.dossier
+questions.gaps
+lake.decode questions.explain questions.plausibility sma.client
+due lake.lake lake.merge lake.registry lake.rows lake.stamps questions.survey sma.consent sma.exchange sma.monitoring
+config periods show lake.passes lake.raw lake.replays lake.schema questions.ages questions.aliases questions.content
+sma.answers sma.tally sma.tokens state.ledger state.snapshot
+catalog daylight fetch log plan report config.sections config.sources lake.atomic lake.measure lake.naming lake.sample
+questions.freshness sma.pace sma.retry sma.wire state.agenda state.database state.history state.inventory
+state.period_ledger state.restoration state.succession state.migrations.env
+care clock errors lake live model questions sma state week . config.values lake.layout sma.learning sma.settings
+state.migrations state.packed state.settlement state.tables state.migrations.versions
+state.migrations.versions.v0001_first
 """
 """Every module, highest first: one imports only from the lines below its own. A dot is the package itself."""
 LINES = LAYERS.strip().splitlines()
@@ -53,9 +48,9 @@ ROOMS = ("sma", "lake", "state")
 """None knows another; `harvest` and what is above it hand one to another."""
 IMPORTERS = {
     "cli": {"__main__"},
-    "commands": {"cli", "cli_questions"},
+    "commands": {"cli"},
     "demo": {"cli"},
-    "config": {"care", "cli", "commands", "compose", "demo", "explaining", "options", "questions", "reconcile"},
+    "config": {"care", "cli", "commands", "compose", "demo", "questions"},
     "sandbox": {"cli", "demo"},
     "state.migrations": {"state.database"},
 }
@@ -68,12 +63,12 @@ OWNERS = {
     "asyncio_throttle": {"sma.pace"},
     "polars": {"lake"},
     "pyarrow": {"lake"},
-    "pydantic": {"config", "config_sections"},
+    "pydantic": {"config"},
     "pydantic_core": {"config"},
     "pydantic_settings": {"config"},
-    "rich": {"show", "heatmap", "cli"},  # cli: `escape`, for the one line that a failed command ends with
+    "rich": {"show", "questions.heatmap", "cli"},  # cli: `escape`, for the one line that a failed command ends with
     "sqlalchemy": {"state", "compose"},  # compose: the name of the type that it opens and closes
-    "typer": {"cli", "cli_care", "cli_energy", "cli_questions", "options"},
+    "typer": {"cli"},
     "uvloop": {"commands"},
 }
 """Each library and the only modules or rooms that know it."""
@@ -82,8 +77,17 @@ INNER = {("commands", "uvloop"), ("sandbox.cloud", "harvester.sandbox.server")}
 PURE = (
     *("errors", "model", "catalog", "clock", "week", "live", "plan", "periods", "report", "sma.wire", "sma.retry"),
     *("sma.answers", "sma.learning", "lake.naming", "lake.schema", "lake.layout", "lake.merge", "lake.stamps"),
-    *("lake.rows", "state.packed", "state.settlement", "ages", "content", "coverage", "coverage_page", "daylight"),
-    *("dossier", "explain", "gaps", "plausibility"),
+    *(
+        "lake.rows",
+        "state.packed",
+        "state.settlement",
+        "questions.ages",
+        "questions.content",
+        "questions.coverage",
+        "questions.coverage_page",
+        "daylight",
+    ),
+    *("questions.dossier", "questions.explain", "questions.gaps", "questions.plausibility"),
 )
 """What these say depends on what they are handed and on nothing else."""
 WORLD = {"asyncio", "aiohttp", "os", "time", "random"}
@@ -245,7 +249,7 @@ def homeless(tree: Tree) -> Iterator[str]:
         docs = {id(n.value) for n in ast.walk(module) if isinstance(n, ast.Expr)}
         texts = (n for n in ast.walk(module) if isinstance(n, ast.Constant) and isinstance(n.value, str))
         named = [n.value for n in texts if id(n) not in docs and re.search(r"\b(config|storage)/", n.value)]
-        if name != "config_sections":
+        if name != "config.sections":
             yield from (f"{name} names {text!r}" for text in named)
 
 

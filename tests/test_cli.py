@@ -20,7 +20,7 @@ from structlog.contextvars import clear_contextvars
 from truth_frames import days, differences, lake_tables, truth_tables
 
 from harvester import __version__
-from harvester.cli import app, main
+from harvester.cli.app import app, main
 from harvester.sandbox import Settings, serving
 
 FIRST, LAST = date(2026, 10, 5), date(2026, 10, 6)

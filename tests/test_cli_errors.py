@@ -19,7 +19,7 @@ import structlog
 from running import Command, accept_all, backfilled, command, configured, environment
 from structlog.contextvars import clear_contextvars
 
-from harvester.cli import main
+from harvester.cli.app import main
 from harvester.lake.lake import writing
 from harvester.lake.layout import Places
 from harvester.sandbox import Settings, serving

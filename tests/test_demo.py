@@ -15,7 +15,7 @@ import structlog
 from running import Command, started
 from structlog.contextvars import clear_contextvars
 
-from harvester.cli import main
+from harvester.cli.app import main
 
 Typed = Callable[..., Command]
 

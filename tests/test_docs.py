@@ -11,7 +11,7 @@ import pytest
 import typer
 
 import harvester
-from harvester.cli import app
+from harvester.cli.app import app
 from harvester.config import KEYS, load
 
 ROOT = Path(__file__).parents[1]

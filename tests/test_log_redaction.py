@@ -107,9 +107,7 @@ class TestRedaction:
             "n": str(2**70),
         }
 
-    @given(
-        st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(SCALARS, inner), max_leaves=8)
-    )
+    @given(st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(SCALARS, inner), max_leaves=8))
     def test_no_value_breaks_a_line(self, value: object) -> None:
         """A line of log never ends a run."""
         event = log.redact(None, "info", {"event": "x", "value": value})

@@ -11,12 +11,12 @@ from truth_frames import snake
 
 from harvester.commands import backfill
 from harvester.compose import scope_of, writable
-from harvester.estimate import estimate
 from harvester.lake.layout import Partition, Places
 from harvester.lake.parquet import write
 from harvester.lake.registry import Registry
 from harvester.lake.schema import REVISIONS
 from harvester.model import EVER, Level, Period, Stretch
+from harvester.questions.estimate import estimate
 from harvester.sandbox import Faults, Running, Settings, serving
 from harvester.sandbox import Period as Sum
 from harvester.state.database import connect

@@ -55,9 +55,7 @@ class Client:
         response, body = await self.raw(path, method, **options)
         return response.status, (await response.json() if body else None)
 
-    async def raw(
-        self, path: str, method: str = "GET", **options: Any
-    ) -> tuple[aiohttp.ClientResponse, bytes]:
+    async def raw(self, path: str, method: str = "GET", **options: Any) -> tuple[aiohttp.ClientResponse, bytes]:
         """Return the response and its whole body."""
         options = {"headers": self.headers, "allow_redirects": False, **options}
         async with self.session.request(method, self.url + path, **options) as response:

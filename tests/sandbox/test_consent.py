@@ -42,9 +42,7 @@ async def test_the_state_machine(opening: Any) -> None:
         rejected = await decide(client, "Rejected")
         read = await client.ask(f"{PATH}/{OWNER}")
 
-    steps = [
-        (status, body["state"]) for status, body in (again, accepted, after, revoked, anew, rejected, read)
-    ]
+    steps = [(status, body["state"]) for status, body in (again, accepted, after, revoked, anew, rejected, read)]
     assert steps == [
         (200, "Pending"),
         (200, "Accepted"),

@@ -59,9 +59,7 @@ async def test_the_repeated_hour_comes_twice_in_order(opening: Any, clock: Any) 
 def test_the_repeated_hour_can_be_merged() -> None:
     """Merged, each stamp of the autumn day comes once, with the values of the first pass."""
     merged, twice = (rows("Europe/Berlin", date(2024, 10, 27), autumn=mode) for mode in ("merged", "twice"))
-    second = {
-        datetime(2024, 10, 27, 0, 55, tzinfo=UTC) + timedelta(minutes=5 * number) for number in range(12)
-    }
+    second = {datetime(2024, 10, 27, 0, 55, tzinfo=UTC) + timedelta(minutes=5 * number) for number in range(12)}
 
     assert len(merged) == 288
     assert merged == [row for row in twice if row.start_utc not in second]

@@ -23,9 +23,7 @@ def path(client: Any, name: str = "EnergyBalance", plant: int = 0) -> str:
     return f"/monitoring/v1/plants/{plant_id}/measurements/sets/{name}/Day?Date={DAY}"
 
 
-def sheets(
-    faults: Faults, name: str, *, plants: int = 6, days: Iterable[int] = range(1, 11)
-) -> list[list[Reading]]:
+def sheets(faults: Faults, name: str, *, plants: int = 6, days: Iterable[int] = range(1, 11)) -> list[list[Reading]]:
     """Return the days of July 2024 of all series of that set."""
     cloud = Cloud(Settings(plants=plants, faults=faults))
     series = [s for s in cloud.truth.series() if s.set == name]
@@ -249,9 +247,7 @@ def test_arrays_are_empty_now_and_then() -> None:
     hollow = [row for row in rows if not any(row.arrays.values())]
 
     assert 0.05 < len(hollow) / len(rows) < 0.15
-    assert all(
-        row.arrays == {"dcPowerInput": {}, "dcVoltageInput": {}, "dcCurrentInput": {}} for row in hollow
-    )
+    assert all(row.arrays == {"dcPowerInput": {}, "dcVoltageInput": {}, "dcCurrentInput": {}} for row in hollow)
     assert not any(row.scalars for row in hollow)
 
 
@@ -262,9 +258,7 @@ def test_channels_nobody_asked_for() -> None:
 
     assert {True, False} == set(odd)
     assert all(
-        ("setPointFeedInPower" in row.scalars) == is_odd
-        for day, is_odd in zip(days, odd, strict=True)
-        for row in day
+        ("setPointFeedInPower" in row.scalars) == is_odd for day, is_odd in zip(days, odd, strict=True) for row in day
     )
 
 

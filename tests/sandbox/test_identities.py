@@ -68,9 +68,7 @@ def test_batteries_stay_within_their_capacity(day: date) -> None:
 
 def test_midnight_hardly_moves_a_battery() -> None:
     """From one day to the next the state of charge goes on where it stood, nearly always."""
-    series = next(
-        s for s in BALANCES if "batteryStateOfCharge" in CLOUD.truth.rows(s, date(2023, 6, 1))[0].scalars
-    )
+    series = next(s for s in BALANCES if "batteryStateOfCharge" in CLOUD.truth.rows(s, date(2023, 6, 1))[0].scalars)
     jumps = []
     for number in range(60):
         day = date(2023, 5, 1) + timedelta(days=number)

@@ -60,9 +60,7 @@ async def test_device_lists(opening: Any) -> None:
     assert [row["deviceId"] for row in full["devices"]] == [row["deviceId"] for row in lean["devices"]]
     assert all("timezone" in row for row in full["devices"])
     assert not any("timezone" in row for row in lean["devices"])
-    assert all(
-        (row.get("generatorPower") is not None) == ("Pv" in str(_sets(plant, row))) for row in full["devices"]
-    )
+    assert all((row.get("generatorPower") is not None) == ("Pv" in str(_sets(plant, row))) for row in full["devices"])
     assert {device.product.kind for device in devices if device.serial is None} == {"satellite"}
 
 

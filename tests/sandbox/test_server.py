@@ -116,8 +116,7 @@ def test_the_sandbox_imports_nothing_of_the_product() -> None:
             foreign |= {
                 name
                 for name in names
-                if name.partition(".")[0] not in sys.stdlib_module_names
-                and not name.startswith("harvester.sandbox")
+                if name.partition(".")[0] not in sys.stdlib_module_names and not name.startswith("harvester.sandbox")
             }
 
     assert {name.partition(".")[0] for name in foreign} == {"aiohttp", "orjson"}

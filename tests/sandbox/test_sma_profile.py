@@ -27,10 +27,7 @@ async def test_inverters_are_starved(opening: Any) -> None:
     """An inverter offers Sensor beside its sets and answers them empty."""
     async with opening(profile="sma") as client:
         _, sets = await client.get("devices/16/measurements/sets")
-        bodies = [
-            await client.get(f"devices/16/measurements/sets/{name}/Day?Date=2024-07-18")
-            for name in sets["sets"]
-        ]
+        bodies = [await client.get(f"devices/16/measurements/sets/{name}/Day?Date=2024-07-18") for name in sets["sets"]]
 
     assert sets["sets"] == ["Sensor", "EnergyAndPowerPv", "PowerAc", "PowerDc"]
     assert all((status, body["set"]) == (200, []) for status, body in bodies)

@@ -10,9 +10,7 @@ from harvester.sandbox import Cloud, Faults, Settings
 DAY = date(2024, 7, 17)
 
 
-def served(
-    row: dict[str, Any], minutes: int
-) -> tuple[datetime, dict[str, float], dict[str, dict[str, float]]]:
+def served(row: dict[str, Any], minutes: int) -> tuple[datetime, dict[str, float], dict[str, dict[str, float]]]:
     """Return a JSON row as (local start, scalars, arrays)."""
     row = dict(row)
     start = datetime.fromisoformat(row.pop("time")) - timedelta(minutes=minutes)
@@ -109,9 +107,7 @@ def test_days_differ_a_little_from_their_intervals(clock: Any) -> None:
     series = cloud.truth.series()[0]
     off = []
     for row in cloud.truth.month(series, 2024, 6):
-        made = sum(
-            reading.scalars["pvGeneration"] for reading in cloud.truth.rows(series, row.start, energy=True)
-        )
+        made = sum(reading.scalars["pvGeneration"] for reading in cloud.truth.rows(series, row.start, energy=True))
         off.append(abs(row.scalars["pvGeneration"] - made))
         used = row.scalars["directConsumption"] + row.scalars["gridConsumption"]
         assert row.scalars["totalConsumption"] == pytest.approx(
@@ -134,13 +130,9 @@ async def test_aggregates_are_served_as_they_are(opening: Any, clock: Any) -> No
         expected = truth.month(series, 2024, 7, at=clock()), truth.year(series, 2024, at=clock())
 
     assert [row["time"] for row in month["set"]] == [f"2024-07-{day:02}T00:00:00" for day in range(1, 21)]
-    assert [{**row, "time": ""} for row in month["set"]] == [
-        {**row.scalars, "time": ""} for row in expected[0]
-    ]
+    assert [{**row, "time": ""} for row in month["set"]] == [{**row.scalars, "time": ""} for row in expected[0]]
     assert [row["time"] for row in year["set"]] == [f"2024-{month:02}-01T00:00:00" for month in range(1, 8)]
-    assert [row["pvGeneration"] for row in year["set"]] == [
-        row.scalars["pvGeneration"] for row in expected[1]
-    ]
+    assert [row["pvGeneration"] for row in year["set"]] == [row.scalars["pvGeneration"] for row in expected[1]]
     assert [row["time"] for row in total["set"]] == ["2024-01-01T00:00:00"]
     assert [body["resolution"] for body in (month, year, total)] == ["OneDay", "OneMonth", "OneYear"]
     assert "batteryStateOfCharge" not in month["set"][0]

@@ -17,9 +17,7 @@ def plant_series(client: Any, name: str = "EnergyBalance", at: int = 0) -> Truth
 
 def device_series(client: Any, name: str) -> TruthSeries:
     """Return the first device series of that name at a five-minute plant."""
-    return next(
-        s for s in client.cloud.truth.series() if s.set == name and s.device_id and "-" not in s.plant_id
-    )
+    return next(s for s in client.cloud.truth.series() if s.set == name and s.device_id and "-" not in s.plant_id)
 
 
 async def test_a_day_runs_from_five_past_to_midnight(opening: Any) -> None:
@@ -58,9 +56,7 @@ async def test_energy_is_power_times_the_interval(opening: Any) -> None:
     """ReturnEnergyValues turns W into Wh of the interval and leaves states of charge out."""
     async with opening() as client:
         series = next(
-            s
-            for s in client.cloud.truth.series()
-            if s.set == "EnergyAndPowerBattery" and "-" not in s.plant_id
+            s for s in client.cloud.truth.series() if s.set == "EnergyAndPowerBattery" and "-" not in s.plant_id
         )
         power = await client.values(series, "Day", Date="2024-07-18")
         energy = await client.values(series, "Day", Date="2024-07-18", ReturnEnergyValues="true")
@@ -89,9 +85,7 @@ async def test_totals_are_watt_hours(opening: Any) -> None:
     async with opening() as client:
         series = plant_series(client)
         power = await client.values(series, "Day", Date="2024-07-18", WithTotal="true")
-        energy = await client.values(
-            series, "Day", Date="2024-07-18", WithTotal="true", ReturnEnergyValues="true"
-        )
+        energy = await client.values(series, "Day", Date="2024-07-18", WithTotal="true", ReturnEnergyValues="true")
         battery = await client.values(
             device_series(client, "EnergyAndPowerBattery"), "Day", Date="2024-07-18", WithTotal="true"
         )
@@ -214,10 +208,7 @@ async def test_questions_that_are_refused(opening: Any) -> None:
         ]
         bad += ["EnergyBalance/Day?Date=2024-07-01&WithTotal=perhaps"]
         statuses = [(await client.get(f"{stem}/{tail}"))[0] for tail in bad]
-        unknown = [
-            (await client.get(f"{stem}/{name}/Day?Date=2024-07-01"))[0]
-            for name in ("pvGeneration", "PowerAc")
-        ]
+        unknown = [(await client.get(f"{stem}/{name}/Day?Date=2024-07-01"))[0] for name in ("pvGeneration", "PowerAc")]
         _, body = await client.get(f"{stem}/pvGeneration/Recent")
 
     assert statuses == [400] * len(bad)

@@ -137,12 +137,8 @@ def test_stamps_have_any_number_of_digits(digits: int) -> None:
     fraction = f".{'1234567'[:digits]}" if digits else ""
     micros = int("123456"[:digits].ljust(6, "0")) if digits else 0
 
-    assert answers.utc(f"2026-07-15T08:30:00{fraction}Z") == datetime(
-        2026, 7, 15, 8, 30, 0, micros, tzinfo=UTC
-    )
-    assert answers.utc(f"2026-07-15T08:30:00{fraction}") == datetime(
-        2026, 7, 15, 8, 30, 0, micros, tzinfo=UTC
-    )
+    assert answers.utc(f"2026-07-15T08:30:00{fraction}Z") == datetime(2026, 7, 15, 8, 30, 0, micros, tzinfo=UTC)
+    assert answers.utc(f"2026-07-15T08:30:00{fraction}") == datetime(2026, 7, 15, 8, 30, 0, micros, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -180,10 +176,7 @@ SOUP = st.recursive(
 )
 
 
-@given(
-    soup=SOUP
-    | st.fixed_dictionaries({"plants": st.lists(st.fixed_dictionaries({"plantId": SCALAR}), max_size=2)})
-)
+@given(soup=SOUP | st.fixed_dictionaries({"plants": st.lists(st.fixed_dictionaries({"plantId": SCALAR}), max_size=2)}))
 @pytest.mark.parametrize("read", [answers.plants, answers.plant, answers.devices, answers.sets, answers.part])
 def test_soup_is_a_value_or_a_bad_body(read: Callable[[Response], Any], soup: Any) -> None:
     """Any JSON at all is read into typed, finite values, or is BadBody."""

@@ -123,10 +123,8 @@ async def test_a_slow_drip_ends(fake: Fake, connect: Connect, wanted: Slice) -> 
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n<html",
         b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 34\r\n\r\n" + BODY.encode(),
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 20\r\n\r\n"
-        + gzip.compress(BODY.encode())[:20],
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: deflate\r\nContent-Length: 9\r\n\r\n"
-        + zlib.compress(b"{}")[:9],
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 20\r\n\r\n" + gzip.compress(BODY.encode())[:20],
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: deflate\r\nContent-Length: 9\r\n\r\n" + zlib.compress(b"{}")[:9],
     ],
     ids=["cut", "cut-chunk", "length-too-small", "html", "empty", "not-gzip", "cut-gzip", "cut-deflate"],
 )
@@ -185,9 +183,7 @@ async def test_a_reset_in_the_body_is_asked_again(fake: Fake, connect: Connect, 
 
 async def test_a_refused_connection_is_unreachable(connect: Connect, wanted: Slice) -> None:
     """Nobody listens: the texts name neither host nor secret."""
-    hosts = Hosts(
-        auth_url="http://127.0.0.1:1", consent_url="http://127.0.0.1:1", monitoring_url="http://127.0.0.1:1"
-    )
+    hosts = Hosts(auth_url="http://127.0.0.1:1", consent_url="http://127.0.0.1:1", monitoring_url="http://127.0.0.1:1")
     async with Client(hosts, Credentials(client_id="local", client_secret="very-secret")) as client:
         client._exchange._draw = lambda: 0.0
         with pytest.raises(Unreachable) as caught:

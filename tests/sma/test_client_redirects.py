@@ -19,9 +19,7 @@ BODY = '{"plant":{"plantId":"7"},"set":[]}'
 async def test_a_migrated_plant_is_followed(fake: Fake, connect: Connect, wanted: Slice) -> None:
     """308 to the same host is followed with the token, and tells the new id."""
     new = fake.VALUES.replace("/7/", "/70/")
-    fake.on(
-        fake.VALUES, fake.reply("", 308, Location=f"{fake.url}{new}?Date=2026-03-28&ReturnEnergyValues=false")
-    )
+    fake.on(fake.VALUES, fake.reply("", 308, Location=f"{fake.url}{new}?Date=2026-03-28&ReturnEnergyValues=false"))
     fake.on(new, fake.reply(BODY))
     async with connect() as client:
         answer = await client.measurements(wanted)

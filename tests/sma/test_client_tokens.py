@@ -22,9 +22,7 @@ from tests.sma.conftest import Connect, Fake
 BODY = '{"plant":{"plantId":"7"},"set":[]}'
 
 
-async def test_a_token_refused_in_mid_run_is_replaced_once(
-    fake: Fake, connect: Connect, wanted: Slice
-) -> None:
+async def test_a_token_refused_in_mid_run_is_replaced_once(fake: Fake, connect: Connect, wanted: Slice) -> None:
     """401 drops the token, and the request is repeated with a new one."""
     fake.on(fake.VALUES, fake.reply("", 401), fake.reply(BODY))
     async with connect() as client:
@@ -34,9 +32,7 @@ async def test_a_token_refused_in_mid_run_is_replaced_once(
     assert tokens == ["Bearer secret-token-1", "Bearer secret-token-2"]
 
 
-async def test_a_new_token_that_is_refused_fails_the_request_alone(
-    fake: Fake, connect: Connect, wanted: Slice
-) -> None:
+async def test_a_new_token_that_is_refused_fails_the_request_alone(fake: Fake, connect: Connect, wanted: Slice) -> None:
     """Two 401 in a row are no reason to call the credentials wrong."""
     fake.on(fake.VALUES, fake.reply("", 401))
     async with connect() as client:
@@ -68,9 +64,7 @@ async def test_sixteen_workers_share_each_renewal(fake: Fake, connect: Connect, 
 
 async def test_bad_credentials_stop_the_run(fake: Fake, connect: Connect) -> None:
     """The token endpoint's refusal names what to look at."""
-    denial = (
-        '{"error":"unauthorized_client","error_description":"Client not enabled to retrieve service account"}'
-    )
+    denial = '{"error":"unauthorized_client","error_description":"Client not enabled to retrieve service account"}'
     fake.on("/oauth2/token", fake.reply(denial, 401))
     async with connect() as client:
         with pytest.raises(CredentialsRefused, match="for the code grant"):
@@ -79,15 +73,11 @@ async def test_bad_credentials_stop_the_run(fake: Fake, connect: Connect) -> Non
     assert len(fake.calls("/oauth2/token")) == 1
 
 
-async def test_trouble_at_the_token_endpoint_is_shared_and_bounded(
-    fake: Fake, connect: Connect, wanted: Slice
-) -> None:
+async def test_trouble_at_the_token_endpoint_is_shared_and_bounded(fake: Fake, connect: Connect, wanted: Slice) -> None:
     """Sixteen workers without a token cause no more token calls than one."""
     fake.on("/oauth2/token", fake.reply("", 503))
     async with connect(attempts=3) as client:
-        outcomes = await asyncio.gather(
-            *(client.measurements(wanted) for _ in range(16)), return_exceptions=True
-        )
+        outcomes = await asyncio.gather(*(client.measurements(wanted) for _ in range(16)), return_exceptions=True)
 
     assert {type(outcome) for outcome in outcomes} == {ServerTrouble}
     assert len(fake.calls("/oauth2/token")) == 3

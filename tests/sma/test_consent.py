@@ -34,9 +34,7 @@ def service(*answers: tuple[int, Any]) -> tuple[Ask, list[tuple[str, str, bytes 
         asked.append((request.method, request.url, request.body))
         status, body = queue.pop(0)
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        answer = Response(
-            label=request.label, url=request.url, status=status, headers={}, body=raw, asked_at=NOW
-        )
+        answer = Response(label=request.label, url=request.url, status=status, headers={}, body=raw, asked_at=NOW)
         verdict = judge(request, answer)
         if isinstance(verdict, HarvestError):
             raise verdict
@@ -112,9 +110,7 @@ async def test_the_owner_can_be_played(status: int) -> None:
     ask, asked = service((status, b""))
 
     assert (await consent.simulate(ask, BASE, OWNER, ConsentState.REVOKED)).state is ConsentState.REVOKED
-    assert asked == [
-        ("PUT", f"{BASE}/oauth2/v2/bc-authorize/owner%40example.org/status", b'{"state":"Revoked"}')
-    ]
+    assert asked == [("PUT", f"{BASE}/oauth2/v2/bc-authorize/owner%40example.org/status", b'{"state":"Revoked"}')]
 
 
 async def test_nothing_to_answer_says_what_to_do() -> None:

@@ -195,9 +195,7 @@ def test_a_refusal_says_what_to_look_at(error: str, description: str, advice: st
 def answered(status: int, body: bytes) -> Good[Grant | Denial] | Elsewhere | HarvestError:
     """Judge an answer of the token endpoint."""
     request = token_request("https://auth", CREDENTIALS)
-    return judge(
-        request, Response(label="POST /t", url="", status=status, headers={}, body=body, asked_at=NOW)
-    )
+    return judge(request, Response(label="POST /t", url="", status=status, headers={}, body=body, asked_at=NOW))
 
 
 def test_a_token_answer_is_read() -> None:
@@ -209,9 +207,7 @@ def test_a_token_answer_is_read() -> None:
     assert answered(403, b"<html>") == Good(Denial(status=403, error="", description=""))
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{}", b'{"access_token":""}', b'{"access_token":"a\\r\\nX: y"}', b"<html>"]
-)
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"access_token":""}', b'{"access_token":"a\\r\\nX: y"}', b"<html>"])
 def test_what_is_no_token_is_a_bad_body(body: bytes) -> None:
     """A token that is missing or would break a header is asked again."""
     assert isinstance(answered(200, body), BadBody)
@@ -222,6 +218,4 @@ def test_any_answer_is_a_grant_a_denial_or_a_bad_body(status: int, body: bytes) 
     """Nothing that the endpoint says leaks a foreign exception."""
     verdict = answered(status, body)
 
-    assert isinstance(verdict, BadBody) or (
-        isinstance(verdict, Good) and isinstance(verdict.value, Grant | Denial)
-    )
+    assert isinstance(verdict, BadBody) or (isinstance(verdict, Good) and isinstance(verdict.value, Grant | Denial))

@@ -25,9 +25,7 @@ NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
 HERE = "https://monitoring.example/v1/plants/7?Date=2026-03-28"
 
 
-def request(
-    method: str = "GET", url: str = HERE, read: Callable[[Response], Any] = repr, **more: Any
-) -> Request[Any]:
+def request(method: str = "GET", url: str = HERE, read: Callable[[Response], Any] = repr, **more: Any) -> Request[Any]:
     """Build a request whose value is whatever *read* makes of the answer."""
     return Request(method=method, url=url, kind=Kind.VALUES, read=read, **more)
 
@@ -75,9 +73,7 @@ def test_each_status_has_its_error(status: int, error: type[AnswerError]) -> Non
 
 def test_a_value_is_read_where_the_status_is_accepted() -> None:
     """What a request accepts is read by the request."""
-    verdict = wire.judge(
-        request(read=lambda answer: answer.body, accepts=frozenset({201})), response(201, b"x")
-    )
+    verdict = wire.judge(request(read=lambda answer: answer.body, accepts=frozenset({201})), response(201, b"x"))
 
     assert verdict == Good(b"x")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from harvester import live
-from harvester.freshness import LiveSeries, hold
+from harvester.questions.freshness import LiveSeries, hold
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
 

@@ -1,0 +1,1 @@
+"""Looking after a lake and its ledger: replaying answers, rebuilding, upgrading, checking."""

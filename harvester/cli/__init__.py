@@ -1,0 +1,5 @@
+"""The command line: arguments to a configuration to one call to an exit code."""
+
+from harvester.cli.app import app, main
+
+__all__ = ["app", "main"]

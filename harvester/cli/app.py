@@ -1,0 +1,244 @@
+"""The command line: arguments to a configuration to one call to an exit code. No logic.
+
+Results go to stdout, logs and progress to stderr. Exit codes: 0 done; 1 unexpected error; 2 usage, configuration or
+lock; 3 something failed and stays due; 4 nothing could be asked; 130 and 143 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from harvester import __version__, commands, config, demo, log, show
+from harvester.cli import care as cli_care
+from harvester.cli import energy as cli_energy
+from harvester.cli import questions as cli_questions
+from harvester.cli.options import (
+    AsJson,
+    ConfigFile,
+    Devices,
+    From,
+    MaybeFrom,
+    MaybeTo,
+    OneLevel,
+    Owners,
+    Plants,
+    Sets,
+    To,
+    chosen,
+    load,
+    parse_day,
+)
+from harvester.compose import scope_of
+from harvester.config import LOCAL_OWNER
+from harvester.errors import ConfigError, HarvestError
+from harvester.lake.dictionary import lake_dictionary
+from harvester.questions import preview
+from harvester.sma.client import Client
+from harvester.sma.consent import Consent, ConsentState
+
+LOCAL_PORT = 8642
+"""Where `sma.environment = "local"` expects the sandbox."""
+
+app = typer.Typer(
+    help="Keeps a complete, correct copy of what consented SMA plants measure, as partitioned Parquet.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+consent = typer.Typer(no_args_is_help=True, help="Ask plant owners for consent, and see how they answered.")
+schema = typer.Typer(no_args_is_help=True, help="Print the contracts: of the configuration and of the lake.")
+app.add_typer(consent, name="consent")
+app.add_typer(schema, name="schema")
+cli_care.register(app)
+cli_energy.register(app)
+cli_questions.register(app)
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    config_file: ConfigFile = None,
+    log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "warning",
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+    if log_level not in log.LEVELS:
+        raise typer.BadParameter(f"--log-level {log_level!r}: one of {', '.join(log.LEVELS)}")
+    # a service wants its one line per run; a person at a terminal reads the report instead
+    log.configure(level=log_level if sys.stderr.isatty() else min(log_level, "info", key=log.LEVELS.index))
+    context.obj = config_file
+
+
+@app.command()
+def run(context: typer.Context, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Harvest what is due now: one pass, for cron or a timer."""
+    loaded = load(context, config_file)
+    wanted = commands.recent(loaded, scope_of(loaded))
+    raise typer.Exit(commands.run_loop(commands.harvest(loaded, wanted, as_json=as_json)))
+
+
+@app.command()
+def backfill(
+    context: typer.Context,
+    first: From,
+    last: To,
+    plant: Plants = None,
+    device: Devices = None,
+    set_: Sets = None,
+    level: OneLevel = None,
+    newest_first: Annotated[bool, typer.Option("--newest-first", help="Begin with the latest week.")] = False,
+    config_file: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Harvest a span of days, whatever of it is not settled; run it again to go on where it ended."""
+    loaded = load(context, config_file)
+    scope = chosen(loaded, plant, device, set_, level)
+    wanted = commands.backfill(first, last, scope, newest_first=newest_first)
+    raise typer.Exit(commands.run_loop(commands.harvest(loaded, wanted, as_json=as_json)))
+
+
+@app.command()
+def plan(
+    context: typer.Context,
+    first: MaybeFrom = None,
+    last: MaybeTo = None,
+    plant: Plants = None,
+    device: Devices = None,
+    set_: Sets = None,
+    level: OneLevel = None,
+    live: Annotated[bool, typer.Option("--live", help="Print the freshness that the budget can hold.")] = False,
+    config_file: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print what a backfill would cost, or how fresh live data can be; spends no request."""
+    loaded = load(context, config_file)
+    if live:
+        raise typer.Exit(preview.live(loaded, as_json=as_json))
+    if first is None or last is None:
+        raise typer.BadParameter("give --from and --to, or --live")
+    wanted = commands.backfill(first, last, chosen(loaded, plant, device, set_, level), newest_first=False)
+    raise typer.Exit(preview.costs(loaded, wanted, as_json=as_json))
+
+
+@app.command()
+def discover(context: typer.Context, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Enumerate the visible plants, their devices and measurement sets."""
+    loaded = load(context, config_file)
+    raise typer.Exit(commands.run_loop(commands.discover(loaded, as_json=as_json)))
+
+
+@app.command()
+def status(context: typer.Context, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Print what lake and ledger hold."""
+    raise typer.Exit(commands.status(load(context, config_file), as_json=as_json))
+
+
+@consent.command("request")
+def consent_request(
+    context: typer.Context, owners: Owners = None, config_file: ConfigFile = None, as_json: AsJson = False
+) -> None:
+    """Have SMA ask owners by e-mail; repeat it when a mail was lost or a plant was added. Does not wait."""
+    work = commands.consent(load(context, config_file), owners or (), Client.consent_request, as_json=as_json)
+    raise typer.Exit(commands.run_loop(work))
+
+
+@consent.command("status")
+def consent_status(
+    context: typer.Context, owners: Owners = None, config_file: ConfigFile = None, as_json: AsJson = False
+) -> None:
+    """Print how owners have answered."""
+    work = commands.consent(load(context, config_file), owners or (), Client.consent_state, as_json=as_json)
+    raise typer.Exit(commands.run_loop(work))
+
+
+@consent.command("simulate")
+def consent_simulate(
+    context: typer.Context,
+    owners: Owners = None,
+    state: Annotated[str, typer.Option("--state", help="accepted, rejected or revoked.")] = "accepted",
+    config_file: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Play the owner, which only a sandbox lets one do."""
+    loaded, answer = load(context, config_file), ConsentState(state)
+    if loaded.sma.environment == "production":
+        raise ConfigError('consent simulate works on a sandbox only; sma.environment is "production"')
+    if answer not in {ConsentState.ACCEPTED, ConsentState.REJECTED, ConsentState.REVOKED}:
+        raise typer.BadParameter(f"--state {state!r}: accepted, rejected or revoked")
+
+    async def act(client: Client, owner: str) -> Consent:
+        return await client.consent_simulate(owner, answer)
+
+    raise typer.Exit(commands.run_loop(commands.consent(loaded, owners or (), act, as_json=as_json)))
+
+
+@app.command()
+def sandbox(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = LOCAL_PORT,
+    plants: Annotated[int, typer.Option(help="How many plants there are.")] = 6,
+    devices: Annotated[int, typer.Option(help="Devices of each plant.")] = 7,
+    owner: Annotated[list[str] | None, typer.Option(help="An owner's e-mail address; repeatable.")] = None,
+    zone: Annotated[list[str] | None, typer.Option(help="A plant's IANA time zone; repeatable.")] = None,
+    start: Annotated[str, typer.Option(help="Start-up day of the plants.")] = "2024-01-01",
+    seed: Annotated[int, typer.Option(help="Same seed, same plants and readings.")] = 7,
+    profile: Annotated[str, typer.Option(help="plants, or sma: as starved as SMA's own sandbox.")] = "plants",
+    accept: Annotated[bool, typer.Option("--accept", help="Accept consent requests at once.")] = False,
+    requests: Annotated[int | None, typer.Option(help="Requests per window and client; default: no limit.")] = None,
+    window: Annotated[float, typer.Option(help="Length of the window in seconds.")] = 300.0,
+    week: Annotated[str, typer.Option(help="Where a Week begins: date, monday or sunday.")] = "date",
+    fault: Annotated[list[str] | None, typer.Option(help="NAME=RATE, e.g. http_500=0.1; repeatable.")] = None,
+) -> None:
+    """Run the local SMA cloud: tokens, consent, plants that look alive, and faults to order."""
+    options = {
+        "plants": plants,
+        "devices": devices,
+        "owners": tuple(owner or (LOCAL_OWNER,)),
+        "zones": tuple(zone or ("Europe/Berlin",)),
+        "start": parse_day(start),
+        "seed": seed,
+        "profile": profile,
+        "accept": accept,
+        "requests": requests,
+        "window_seconds": window,
+        "week": week,
+    }
+    commands.run_loop(demo.serve(options, fault or (), host=host, port=port))
+
+
+@app.command("demo")
+def show_demo(
+    folder: Annotated[Path, typer.Option(help="Where the demo keeps its lake; it is made anew.")] = Path("demo-lake"),
+    plants: Annotated[int, typer.Option(help="How many plants to harvest.")] = 4,
+) -> None:
+    """See it work: the local SMA cloud, a consent, a week of harvest, a lake to query. Needs no network."""
+    raise typer.Exit(commands.run_loop(demo.demo(folder, plants=plants)))
+
+
+@schema.command("lake")
+def schema_lake() -> None:
+    """Print the lake's tables and columns, as storage/README.md has them."""
+    typer.echo(lake_dictionary(), nl=False)
+
+
+@schema.command("config")
+def schema_config() -> None:
+    """Print the JSON schema of the configuration, for editors and for CI."""
+    show.as_json(config.json_schema())
+
+
+def main() -> None:
+    """Run the command line; an error of ours ends with its text and its exit code, never with a traceback."""
+    try:
+        app()
+    except HarvestError as error:
+        show.ERR.print(f"[bold red]Error:[/] {escape(str(error))}")
+        sys.exit(error.exit_code)

@@ -1,0 +1,1 @@
+"""What lake and ledger answer without a request: coverage, gaps, causes, costs, sums."""
