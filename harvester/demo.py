@@ -110,8 +110,13 @@ def _summarise(config: Config, report: Report, last: date) -> None:
         _plot(curve)
     query = _QUERY.format(files=f"{places.root}/plant_energy_balance/*/*.parquet".replace("'", "''"))
     show.OUT.print(f"The lake is {places.root}. Ask it, for instance with DuckDB:")
-    show.OUT.print(f"\n  duckdb -c {shlex.quote(query)}\n", markup=False)
+    show.OUT.print(f"\n  duckdb -c {_quoted(query)}\n", markup=False)
     show.OUT.print(f"or, in Python:\n\n  import duckdb; duckdb.sql({query!r}).show()\n", markup=False)
+
+
+def _quoted(query: str) -> str:
+    """Quote *query* for a shell: plainly where that is safe, since a person is to read it."""
+    return shlex.quote(query) if set(query) & set('"$`\\!') else f'"{query}"'
 
 
 def _plot(curve: DayCurve) -> None:

@@ -37,7 +37,7 @@ catalog daylight fetch log plan report config.sections config.sources lake.atomi
 questions.freshness sma.pace sma.retry sma.wire state.agenda state.database state.history state.inventory
 state.period_ledger state.restoration state.succession state.migrations.env
 care clock errors lake live model questions sma state week . config.values lake.layout sma.learning sma.settings
-state.migrations state.packed state.settlement state.tables state.migrations.versions
+state.migrations state.packed state.settlement state.tables state.upgrade state.migrations.versions
 state.migrations.versions.v0001_first
 """
 """Every module, highest first: one imports only from the lines below its own. A dot is the package itself."""

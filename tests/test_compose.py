@@ -20,6 +20,8 @@ from harvester.model import Series
 from harvester.sandbox import Running, Settings, serving
 
 FIRST, LAST = date(2026, 10, 5), date(2026, 10, 6)
+START = date(2026, 9, 1)
+"""Young plants: the sums of their lives are soon made."""
 CLOUD = "http://127.0.0.1:8642"
 
 
@@ -34,7 +36,7 @@ def harvest(tmp_path_factory: pytest.TempPathFactory) -> tuple[Running, Path]:
     """Return a cloud that has ended, and the folder with lake and ledger of its plant."""
 
     async def fill(folder: Path) -> Running:
-        async with serving(Settings(plants=1, devices=3)) as running:
+        async with serving(Settings(plants=1, devices=3, start=START)) as running:
             accept_all(running)
             await backfilled(configured(running, folder), FIRST, LAST)
             return running

@@ -60,16 +60,21 @@ cli_energy.register(app)
 cli_questions.register(app)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     context: typer.Context,
     config_file: ConfigFile = None,
     log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "warning",
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    version: Annotated[  # noqa: ARG001 - its callback has answered by now
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
-    if version:
-        typer.echo(__version__)
-        raise typer.Exit
     if log_level not in log.LEVELS:
         raise typer.BadParameter(f"--log-level {log_level!r}: one of {', '.join(log.LEVELS)}")
     # a service wants its one line per run; a person at a terminal reads the report instead

@@ -15,6 +15,9 @@ Id = TypeVar("Id")
 
 METADATA = sa.MetaData()
 
+VERSION = "0001"
+"""Of these tables: the migration that made them what they are."""
+
 _VARIABLES = 10_000
 """Values bound in one statement; SQLite takes 32,766."""
 _EPOCH = date(1970, 1, 1)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from harvester.state import upgrade
 from harvester.state.database import connect
 from harvester.state.inventory import Inventory
 from harvester.state.ledger import Ledger
+from harvester.state.tables import VERSION
 
 KEPT = sorted(Path(__file__).parent.glob("ledger-*.sql"))
 """One dump for each version that was ever released."""
@@ -30,6 +32,11 @@ def test_every_version_has_its_copy() -> None:
     versions = sorted(file.stem[1:5] for file in migrations.glob("v*.py"))
 
     assert [file.stem.removeprefix("ledger-") for file in KEPT] == versions
+
+
+def test_the_tables_are_those_of_the_last_migration() -> None:
+    """Whoever adds a migration says so in `tables`."""
+    assert upgrade.newest() == VERSION
 
 
 def test_what_was_known_is_known(ledger_file: Path) -> None:
