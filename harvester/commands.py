@@ -14,7 +14,8 @@ import structlog
 from harvester import plan, show
 from harvester.compose import Readable, Stop, client_of, harvest_of, readable, utc_now, writable
 from harvester.config import Config
-from harvester.discover import explore, list_plants
+from harvester.config.values import email_address
+from harvester.discover import Unexplored, explore, visible_plants
 from harvester.due import Again, Wanted
 from harvester.errors import AnswerError, ConfigError, NothingToAsk
 from harvester.intake import WEEK_RULE, Stores
@@ -26,6 +27,7 @@ from harvester.questions import ages
 from harvester.report import INCOMPLETE, OK, Report
 from harvester.sma.client import Client
 from harvester.sma.consent import Consent, ConsentState
+from harvester.state.inventory import KnownPlant
 
 LAST_RUN = "last_run"
 """The ledger's fact about what the last run did."""
@@ -84,7 +86,7 @@ async def harvest(config: Config, wanted: Wanted, *, as_json: bool) -> int:
         show.as_json(report.facts())
     else:
         show.report(report)
-    return stop.exit_code if stop.signal else report.exit_code
+    return report.exit_code
 
 
 async def _harvested(config: Config, stores: Stores, wanted: Wanted, stop: Stop) -> Report:
@@ -93,6 +95,7 @@ async def _harvested(config: Config, stores: Stores, wanted: Wanted, stop: Stop)
         async with client_of(config) as client:
             work = harvest_of(config, client, stores, stop, progress)
             report = await _explained(config, client, lambda: work.run(wanted))
+            report.signal = stop.signal
             log.info("run.done", **report.log_line())
             return report
 
@@ -119,16 +122,17 @@ async def _state_of(client: Client, owner: str) -> Consent:
 async def discover(config: Config, *, as_json: bool) -> int:
     """Enumerate every visible plant anew, print what there is, and return the exit code."""
     stop = Stop()
-    with writable(config, "discover") as stores, stop.listening():
-        async with client_of(config) as client:
-            inventory = stores.inventory
-            plants = await list_plants(client, inventory, utc_now())
-            trouble = await explore(
-                client, inventory, plants, now=utc_now(), workers=config.rate.concurrency, stop=stop.event
-            )
-        publish_inventory(stores.lake.places, inventory)
-        devices = inventory.devices()
-        series = [s.series for part in {p.part for p in plants} for s in inventory.offered_series(part)]
+    with writable(config, "discover") as stores:
+        try:
+            plants, trouble = await _discovered(config, stores, stop)
+        except asyncio.CancelledError:
+            if not stop.signal:
+                raise
+            show.say("Stopped before everything was enumerated; the same command begins anew.")
+            return stop.exit_code
+        publish_inventory(stores.lake.places, stores.inventory)
+        devices = stores.inventory.devices()
+        series = [s.series for part in {p.part for p in plants} for s in stores.inventory.offered_series(part)]
     found = [
         {
             **_plain(known.plant),
@@ -146,15 +150,24 @@ async def discover(config: Config, *, as_json: bool) -> int:
         show.table("Plants", heads, rows)
         for each in trouble:
             show.say(f"{each.plant_id}: {each.error}")
-    if not plants:
-        raise NothingToAsk("The plant list is empty: no owner's consent is accepted. See `harvester consent status`.")
     if stop.signal:
         return stop.exit_code
     return INCOMPLETE if trouble else OK
 
 
+async def _discovered(config: Config, stores: Stores, stop: Stop) -> tuple[list[KnownPlant], list[Unexplored]]:
+    with stop.listening():
+        async with client_of(config) as client:
+            listing = visible_plants(client, stores.inventory, utc_now())
+            plants = await _explained(config, client, lambda: listing)
+            stores.establish()
+            return plants, await explore(
+                client, stores.inventory, plants, now=utc_now(), workers=config.rate.concurrency, stop=stop.event
+            )
+
+
 def _plain(value: Any) -> dict[str, Any]:
-    return {name: str(v) if hasattr(v, "isoformat") else v for name, v in asdict(value).items()}
+    return {name: v.isoformat() if hasattr(v, "isoformat") else v for name, v in asdict(value).items()}
 
 
 def status(config: Config, *, as_json: bool) -> int:
@@ -179,20 +192,20 @@ def status(config: Config, *, as_json: bool) -> int:
     ]
     show.table(f"Lake {facts['lake']}", heads, rows)
     days = facts["days"]
-    show.OUT.print(
+    show.tell(
         f"{facts['plants']:,} plants, {facts['series']:,} series; series-days: {days['settled']:,} settled, "
         f"{days['open']:,} open, {days['failed']:,} failed"
     )
     raw = facts["raw"]
-    show.OUT.print(f"Raw archive: {raw['answers']:,} answers, {show.size(raw['bytes'])}")
+    show.tell(f"Raw archive: {raw['answers']:,} answers, {show.size(raw['bytes'])}")
     for failed in facts["failed"]:
-        show.OUT.print(f"  {failed['series']} {failed['day']}: {failed['reason']}")
+        show.tell(f"  {failed['series']} {failed['day']}: {failed['reason']}")
     for failed in facts["failed_sums"]:
-        show.OUT.print(f"  {failed['series']} {failed['of']}: {failed['reason']}")
+        show.tell(f"  {failed['series']} {failed['of']}: {failed['reason']}")
     _tell_ages(facts["plants_fresh"])
     last = facts["last_run"]
     if last:
-        show.OUT.print(f"Last run: {last['command']}, {last['began_at']}, exit code {last['exit_code']}")
+        show.tell(f"Last run: {last['command']}, {last['began_at']}, exit code {last['exit_code']}")
     return OK
 
 
@@ -202,7 +215,7 @@ def _tell_ages(fresh: Sequence[Mapping[str, Any]]) -> None:
     rows = [(p["name"], p["plant_id"], p["newest"] or "", ages.words(p["age_seconds"])) for p in fresh[:_MOST_AGES]]
     show.table("Newest row of the live sets, the stalest plants first", ["plant", "id", "newest", "age"], rows)
     if len(fresh) > _MOST_AGES:
-        show.OUT.print(f"… and {len(fresh) - _MOST_AGES:,} fresher plants (--json lists all)")
+        show.tell(f"… and {len(fresh) - _MOST_AGES:,} fresher plants (--json lists all)")
 
 
 def _status(stores: Readable, live_sets: Collection[str]) -> dict[str, Any]:
@@ -246,13 +259,20 @@ def _days(first: date | None, last: date | None) -> dict[str, str | None]:
     return {"first_day": first.isoformat() if first else None, "last_day": last.isoformat() if last else None}
 
 
+def _address(owner: str) -> str:
+    try:
+        return email_address(owner)
+    except ValueError as error:
+        raise ConfigError(f"{owner!r} cannot be asked for consent: {error}") from error
+
+
 async def consent(
     config: Config, owners: Sequence[str], act: Callable[[Client, str], Awaitable[Consent]], *, as_json: bool
 ) -> int:
     """Do *act* for each of *owners* (all configured ones if none is named), print the states, return the code."""
     if config.sma.grant != "custom":
         raise ConfigError('consent by e-mail is the custom grant; the configuration says sma.grant = "code"')
-    asked = owners or config.sma.owners
+    asked = [_address(owner) for owner in owners] or config.sma.owners
     if not asked:
         raise ConfigError("no owner is named: give e-mail addresses, or set sma.owners")
     states: list[Consent] = []

@@ -92,7 +92,6 @@ def writable(config: Config, command: str) -> Iterator[Stores]:
             ledger = Ledger(engine)
             _same_lake(config, ledger, identity.lake_id if identity else None)
             lake = open_lake(places.root, host=host, plants_per_file=config.lake.plants_per_file, now=utc_now())
-            ledger.record(LAKE_ID, lake.identity.lake_id)
             quarantine = Quarantine(places)
             quarantine.clear(utc_now())
             yield Stores(
@@ -160,6 +159,7 @@ def readable(config: Config) -> Iterator[Readable]:
     identity = read_identity(places)
     engine: Engine = connect(config.ledger.path, create=False)
     try:
+        _same_lake(config, Ledger(engine), identity.lake_id if identity else None)
         per_file = identity.plants_per_file if identity else config.lake.plants_per_file
         inventory = Inventory(engine, plants_per_file=per_file)
         yield Readable(places, Ledger(engine), inventory, History(engine), PeriodLedger(engine))

@@ -24,6 +24,7 @@ from harvester.sma.consent import ConsentState
 _DAYS = 7
 _LIFE_DAYS = 90
 """Age of the plants: the cloud has to simulate each day of it for their sums."""
+_NOTE = "Made by `harvester demo`, which makes the lake and the ledger beside this file anew each time.\n"
 _PLOT_WIDTH = 72
 _QUERY = (
     "SELECT plant_id, date, round(sum(pv_generation * interval_minutes / 60) / 1000, 1) AS kwh "
@@ -56,7 +57,7 @@ async def demo(folder: Path, *, plants: int) -> int:
     start = last - timedelta(days=_LIFE_DAYS)
     settings = Settings(plants=plants, zones=("Europe/Berlin", "Europe/Madrid"), start=start)
     async with serving(settings) as running:
-        show.OUT.print(f"A local SMA cloud listens on {running.url}: {plants} plants, {settings.devices} devices each.")
+        show.tell(f"A local SMA cloud listens on {running.url}: {plants} plants, {settings.devices} devices each.")
         config = load(None, environ={}, flags=_flags(running.url, folder))
         report = await _harvest(config, last - timedelta(days=_DAYS - 1), last)
     _summarise(config, report, last)
@@ -64,12 +65,18 @@ async def demo(folder: Path, *, plants: int) -> int:
 
 
 def _make_anew(folder: Path) -> None:
-    """Remove what an earlier demo left; raises `ConfigError` where the folder is anything else."""
-    if folder.exists() and any(folder.iterdir()) and not (folder / "demo.txt").exists():
-        raise ConfigError(f"{folder} is not empty and not from a demo: name another --folder")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / "demo.txt").write_text("Made by `harvester demo`, which makes this folder anew each time.\n")
+    """Remove what an earlier demo made, and nothing else; raises `ConfigError` where the folder is not its own."""
+    note = folder / "demo.txt"
+    try:
+        if folder.exists() and any(folder.iterdir()) and not (note.exists() and note.read_text() == _NOTE):
+            raise ConfigError(f"{folder} is not empty and not from a demo: name another --folder")
+        shutil.rmtree(folder / "lake", ignore_errors=True)
+        for file in folder.glob("ledger.db*"):
+            file.unlink()
+        folder.mkdir(parents=True, exist_ok=True)
+        note.write_text(_NOTE)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{folder} cannot hold a demo ({error}): name another --folder") from error
 
 
 def _flags(url: str, folder: Path) -> dict[str, object]:
@@ -96,11 +103,11 @@ async def _consent(client: Client, owner: str) -> None:
     asked = await client.consent_request(owner)
     await client.consent_simulate(owner, ConsentState.ACCEPTED)
     after = len(await client.plants())
-    show.OUT.print(
+    show.tell(
         f"Consent of {owner}: {before} plants visible before, {asked.state.value} when asked, "
         f"Accepted by its owner: {after} plants visible."
     )
-    show.OUT.print()
+    show.tell()
 
 
 def _summarise(config: Config, report: Report, last: date) -> None:
@@ -109,9 +116,9 @@ def _summarise(config: Config, report: Report, last: date) -> None:
     if curve := sample_day(places, last):
         _plot(curve)
     query = _QUERY.format(files=f"{places.root}/plant_energy_balance/*/*.parquet".replace("'", "''"))
-    show.OUT.print(f"The lake is {places.root}. Ask it, for instance with DuckDB:")
-    show.OUT.print(f"\n  duckdb -c {_quoted(query)}\n", markup=False)
-    show.OUT.print(f"or, in Python:\n\n  import duckdb; duckdb.sql({query!r}).show()\n", markup=False)
+    show.tell(f"The lake is {places.root}. Ask it, for instance with DuckDB:")
+    show.tell(f"\n  duckdb -c {_quoted(query)}\n")
+    show.tell(f"or, in Python:\n\n  import duckdb; duckdb.sql({query!r}).show()\n")
 
 
 def _quoted(query: str) -> str:
@@ -122,7 +129,7 @@ def _quoted(query: str) -> str:
 def _plot(curve: DayCurve) -> None:
     step = max(1, -(-len(curve.watts) // _PLOT_WIDTH))
     thinned = [max(curve.watts[at : at + step]) for at in range(0, len(curve.watts), step)]
-    show.OUT.print(f"Plant {curve.plant_id} on {curve.day}, PV generation, up to {max(curve.watts):,.0f} W:")
+    show.tell(f"Plant {curve.plant_id} on {curve.day}, PV generation, up to {max(curve.watts):,.0f} W:")
     for line in show.plot(thinned):
-        show.OUT.print(f"  {line}", markup=False)
-    show.OUT.print(f"  {'00:00':<{len(thinned) // 2}}{'12:00':<{len(thinned) // 2 - 5}}24:00\n", markup=False)
+        show.tell(f"  {line}")
+    show.tell(f"  {'00:00':<{len(thinned) // 2}}{'12:00':<{len(thinned) // 2 - 5}}24:00\n")

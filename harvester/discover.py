@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from harvester.catalog import ENERGY_BALANCE
-from harvester.errors import AnswerError, NotFound, Skip
+from harvester.errors import AnswerError, NotFound, NothingToAsk, Retry, Skip
 from harvester.fetch import Failed, fetching
 from harvester.model import Device, Plant
 from harvester.sma.client import Client
@@ -48,6 +48,25 @@ async def list_plants(client: Client, inventory: Inventory, now: datetime) -> li
     inventory.see_plants(plants, now)
     visible = {plant.plant_id for plant in plants}
     return [known for known in inventory.plants() if known.plant.plant_id in visible]
+
+
+async def visible_plants(client: Client, inventory: Inventory, now: datetime) -> list[KnownPlant]:
+    """Do what `list_plants` does; raise `NothingToAsk` where that brings no plant."""
+    try:
+        plants = await list_plants(client, inventory, now)
+    except NotFound as error:
+        raise NothingToAsk(f"{error}. There is no plant list at this address: check sma.monitoring_url.") from error
+    except Retry as error:
+        raise NothingToAsk(
+            f"{error}. Nothing was asked at {client.address}: is the address right and the service up? "
+            "(`harvester sandbox` starts the local one.) The same command may succeed later."
+        ) from error
+    if not plants:
+        raise NothingToAsk(
+            "The plant list is empty: no owner's consent is accepted. `harvester consent status` tells who has "
+            "answered, `harvester consent request` asks again."
+        )
+    return plants
 
 
 def due_for_exploration(plants: Iterable[KnownPlant], now: datetime) -> list[KnownPlant]:

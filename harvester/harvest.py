@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 
-from harvester import clock
+from harvester import clock, plan
 from harvester.departures import departures, told
-from harvester.discover import due_for_exploration, explore, list_plants
+from harvester.discover import due_for_exploration, explore, visible_plants
 from harvester.due import DueNow, Wanted
-from harvester.errors import ConfigError, NothingToAsk
 from harvester.intake import Intake, Part, Progress, Stores
 from harvester.lake.inventory import publish_inventory
 from harvester.model import Period, Plant
@@ -65,7 +64,7 @@ class Harvest:
         plants = await self._enumerate(wanted.scope)
         for part in sorted({known.part for known in plants}):
             await self._harvest_part(part, [known.plant for known in plants if known.part == part], wanted)
-        self._nothing_matches(wanted.scope)
+        plan.refuse_nothing(wanted.scope, self._report.series)
         await asyncio.to_thread(publish_inventory, self._stores.lake.places, self._stores.inventory)
         return self._concluded()
 
@@ -80,12 +79,8 @@ class Harvest:
     async def _enumerate(self, scope: Scope) -> list[KnownPlant]:
         """Return the plants that are visible and wanted, after a look at what is new of their devices and sets."""
         inventory, now = self._stores.inventory, self._wall()
-        visible = await list_plants(self._client, inventory, now)
-        if not visible:
-            raise NothingToAsk(
-                "The plant list is empty: no owner's consent is accepted. `harvester consent status` tells who has "
-                "answered, `harvester consent request` asks again."
-            )
+        visible = await visible_plants(self._client, inventory, now)
+        self._stores.establish()
         asked = [known for known in visible if scope.takes_plant(known.plant.plant_id)]
         unexplored = due_for_exploration(asked, now)
         trouble = await explore(self._client, inventory, unexplored, now=now, workers=self._workers, stop=self._stop)
@@ -93,16 +88,10 @@ class Harvest:
         left = await departures(self._client, inventory, self._stores.succession, self._owners, now=now)
         self._report.warnings.extend(told(left))
         names = {known.plant.plant_id for known in asked}
+        self._report.warnings.extend(f"no visible plant has the id {name}" for name in sorted(scope.plants - names))
         plants = [p for p in inventory.plants() if p.plant.plant_id in names and self._has_zone(p.plant)]
         self._report.plants = len(plants)
         return plants
-
-    def _nothing_matches(self, scope: Scope) -> None:
-        """Refuse a selection that nothing visible fits: most likely a name is misspelt."""
-        if self._report.series == 0 and scope.narrow:
-            raise ConfigError(
-                f"nothing that is visible matches {scope.words()}. `harvester discover` lists plants, devices and sets."
-            )
 
     def _has_zone(self, plant: Plant) -> bool:
         try:

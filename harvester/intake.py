@@ -21,7 +21,7 @@ from harvester.errors import AnswerError, BadBody
 from harvester.fetch import Failed, Outcome, fetching
 from harvester.gather import DECODE_BYTES, PUBLISH_ROWS, Gathering, Published
 from harvester.lake.decode import ROWS_OF_A_DAY, Bad, DayCount
-from harvester.lake.lake import Lake
+from harvester.lake.lake import Lake, establish
 from harvester.lake.quarantine import Quarantine
 from harvester.lake.raw import Archive, answer_of
 from harvester.lake.registry import Registry
@@ -30,7 +30,7 @@ from harvester.plan import Batch
 from harvester.report import Report
 from harvester.sma.client import Client
 from harvester.state.inventory import Inventory, KnownSeries
-from harvester.state.ledger import Failure, Ledger, Read
+from harvester.state.ledger import LAKE_ID, Failure, Ledger, Read
 from harvester.state.period_ledger import PeriodLedger, StretchFailure
 from harvester.state.succession import Succession
 from harvester.taken import Taken
@@ -69,6 +69,11 @@ class Stores:
     periods: PeriodLedger
     raw: Archive | None = None
     """None where answers are not to be kept."""
+
+    def establish(self) -> None:
+        """Tie lake and ledger to each other and to the cloud, now that it has answered."""
+        establish(self.lake)
+        self.ledger.record(LAKE_ID, self.lake.identity.lake_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

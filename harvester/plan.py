@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 
 from harvester import clock
+from harvester.errors import ConfigError
 from harvester.model import Device, Period, Plant, Series, Slice
 from harvester.week import WeekRule
 
@@ -89,6 +90,12 @@ class Batch:
     def summed(self) -> bool:
         """Tell whether it asks Month, Year or Total."""
         return any(piece.period.summed for piece in self.slices)
+
+
+def refuse_nothing(scope: Scope, matched: int) -> None:
+    """Refuse a selection that fits none of the series that are known, most likely misspelt; raises `ConfigError`."""
+    if not matched and scope.narrow:
+        raise ConfigError(f"nothing fits {scope.words()}. `harvester discover` lists plants, devices and sets.")
 
 
 SpanOf = Callable[[Plant, str], Span]

@@ -54,6 +54,8 @@ class Report:
     throttled: int = 0
     bytes_read: int = 0
     interrupted: bool = False
+    signal: int | None = None
+    """Number of the operating system's signal that interrupted it."""
 
     def miss(self, piece: Slice, reason: str) -> None:
         """Count a slice as failed."""
@@ -61,7 +63,9 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0: everything planned was asked and is in the lake; 3: something failed and stays due."""
+        """0: everything planned was asked and is in the lake; 3: something failed and stays due; 130, 143: stopped."""
+        if self.signal is not None:
+            return 128 + self.signal
         return INCOMPLETE if self.misses or self.not_asked else OK
 
     @property

@@ -25,7 +25,9 @@ from rich.table import Table
 
 from harvester.report import Report
 
-OUT = Console(soft_wrap=True, highlight=False)
+_WIDE = 4096
+OUT = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+"""Where nobody looks through a window, nothing is cut to fit one."""
 ERR = Console(stderr=True, soft_wrap=True, highlight=False)
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -37,19 +39,39 @@ def as_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def clean(text: str) -> str:
+    """Return *text* without characters that would steer a terminal: names come from the network."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def tell(text: str = "") -> None:
+    """Print a line of a command's result, as it stands."""
+    OUT.print(clean(text), markup=False)
+
+
+def title(text: str) -> None:
+    """Print the heading of what follows."""
+    OUT.print(clean(text), markup=False, style="bold")
+
+
 def say(text: str) -> None:
     """Tell a person something on the way; not part of a command's result."""
-    ERR.print(escape(text))
+    ERR.print(clean(text), markup=False)
+
+
+def refuse(text: str) -> None:
+    """Tell a person why a command ends here."""
+    ERR.print(f"[bold red]Error:[/] {escape(clean(text))}")
 
 
 def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table on stdout; columns of numbers are aligned to the right."""
-    shown = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    shown = Table(title=escape(clean(title)), title_justify="left", box=None, header_style="bold", pad_edge=False)
     for at, head in enumerate(heads):
         numeric = bool(rows) and all(isinstance(row[at], (int, float)) for row in rows)
-        shown.add_column(head, justify="right" if numeric else "left")
+        shown.add_column(head, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*(f"{cell:,}" if isinstance(cell, int) else escape(str(cell)) for cell in row))
+        shown.add_row(*(f"{cell:,}" if isinstance(cell, int) else escape(clean(str(cell))) for cell in row))
     OUT.print(shown)
     OUT.print()
 
@@ -113,7 +135,7 @@ def report(done: Report) -> None:
     if done.revisions:
         OUT.print(f"{done.revisions:,} values changed since they were first read: see the table revisions")
     for warning in done.warnings:
-        OUT.print(f"[yellow]Warning:[/] {escape(warning)}")
+        OUT.print(f"[yellow]Warning:[/] {escape(clean(warning))}")
     _misses(done)
     if done.interrupted:
         OUT.print("Interrupted: what was answered is in the lake, and the same command goes on from here.")
@@ -124,11 +146,11 @@ def _misses(done: Report) -> None:
         return
     OUT.print(f"[red]{len(done.misses):,} requests failed[/]; their days stay due:")
     for miss in done.misses[:_MOST_LISTED]:
-        OUT.print(f"  {escape(miss.what)}: {escape(miss.reason)}")
+        OUT.print(f"  {escape(clean(miss.what))}: {escape(clean(miss.reason))}")
     if len(done.misses) > _MOST_LISTED:
         OUT.print(f"  … and {len(done.misses) - _MOST_LISTED:,} more (--json lists all)")
     for series, number in sorted(done.not_asked.items())[:_MOST_LISTED]:
-        OUT.print(f"  {escape(series)}: {number:,} more requests were left for the next run")
+        OUT.print(f"  {escape(clean(series))}: {number:,} more requests were left for the next run")
 
 
 def size(number: int) -> str:

@@ -80,8 +80,9 @@ class TestTour:
     async def test_it_stops_when_told(self, tmp_path: Path) -> None:
         """130 after SIGINT, and no summary as though it were whole."""
         process = await started({"PATH": "/usr/bin:/bin"}, "demo", "--plants", "60", "--folder", str(tmp_path / "demo"))
-        while not (tmp_path / "demo" / "lake" / "_harvester" / "lake.json").exists():
-            await asyncio.sleep(0.02)
+        assert process.stdout is not None
+        while b"Accepted" not in await process.stdout.readline():
+            pass
         process.send_signal(signal.SIGINT)
         async with asyncio.timeout(10):
             out, err = await process.communicate()

@@ -77,7 +77,7 @@ def _replay_facts(outcome: Outcome) -> dict[str, Any]:
 def _tell_replay(outcome: Outcome) -> None:
     if outcome.rows:
         show.table("Rows that came", ["table", "rows"], sorted(outcome.rows.items()))
-    show.OUT.print(
+    show.tell(
         f"{outcome.answers:,} archived answers; {outcome.files:,} files written ({show.size(outcome.bytes_written)}); "
         f"{outcome.revisions:,} values changed; no request was spent"
     )
@@ -90,11 +90,11 @@ def _tell_replay(outcome: Outcome) -> None:
 def _tell(head: str, lines: Sequence[str]) -> None:
     if not lines:
         return
-    show.OUT.print(head)
+    show.tell(head)
     for line in lines[:_MOST_LISTED]:
-        show.OUT.print(f"  {line}", markup=False)
+        show.tell(f"  {line}")
     if len(lines) > _MOST_LISTED:
-        show.OUT.print(f"  … and {len(lines) - _MOST_LISTED:,} more (--json lists all)")
+        show.tell(f"  … and {len(lines) - _MOST_LISTED:,} more (--json lists all)")
 
 
 def rebuild_ledger(config: Config, *, force: bool, as_json: bool) -> int:
@@ -124,9 +124,9 @@ def _rebuild_facts(done: Rebuilt) -> dict[str, Any]:
 def _tell_rebuild(done: Rebuilt) -> None:
     _tell("Snapshots passed over:", done.passed_over)
     source = f"the snapshot of {done.snapshot}" if done.snapshot else "the lake alone: no snapshot could be used"
-    show.OUT.print(f"The ledger was made again from {source}.")
+    show.tell(f"The ledger was made again from {source}.")
     if done.aside:
-        show.OUT.print(f"The one that was in place is now {done.aside}", markup=False)
+        show.tell(f"The one that was in place is now {done.aside}")
     rows = [(level, name, days) for (level, name), days in sorted(done.again.items())]
     show.table("To be asked again", ["level", "set", "series-days"], rows)
 
@@ -146,7 +146,7 @@ def check_ledger(config: Config, *, strict: bool, as_json: bool) -> int:
         show.as_json(facts)
     else:
         for name, value in facts.items():
-            show.OUT.print(f"{name}: {'none' if value is None else value}", markup=False)
+            show.tell(f"{name}: {'none' if value is None else value}")
     return INCOMPLETE if strict and problem else OK
 
 
@@ -166,7 +166,7 @@ def upgrade_lake(config: Config, *, as_json: bool) -> int:
             }
         )
     else:
-        show.OUT.print(f"{len(rewritten):,} files rewritten; all others have every column")
+        show.tell(f"{len(rewritten):,} files rewritten; all others have every column")
         _tell("Rewritten:", [f"{each.partition.path}: {', '.join(each.added)}" for each in rewritten])
         _tell("Left as they are:", [each.problem for each in problems])
     return INCOMPLETE if problems else OK
@@ -180,9 +180,9 @@ def check_lake(config: Config, *, strict: bool, as_json: bool) -> int:
     if as_json:
         show.as_json([asdict(finding) for finding in found])
     else:
-        show.OUT.print(f"{len(places.partitions()):,} files read, {len(found):,} findings")
+        show.tell(f"{len(places.partitions()):,} files read, {len(found):,} findings")
         for finding in found:
-            show.OUT.print(f"  {finding.path}: {finding.what}", markup=False)
+            show.tell(f"  {finding.path}: {finding.what}")
     return INCOMPLETE if strict and found else OK
 
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
-from rich.markup import escape
 
 from harvester import __version__, commands, config, demo, log, show
 from harvester.cli import care as cli_care
@@ -188,18 +187,20 @@ def consent_simulate(
 @app.command()
 def sandbox(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = LOCAL_PORT,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = LOCAL_PORT,
     plants: Annotated[int, typer.Option(help="How many plants there are.")] = 6,
     devices: Annotated[int, typer.Option(help="Devices of each plant.")] = 7,
     owner: Annotated[list[str] | None, typer.Option(help="An owner's e-mail address; repeatable.")] = None,
     zone: Annotated[list[str] | None, typer.Option(help="A plant's IANA time zone; repeatable.")] = None,
     start: Annotated[str, typer.Option(help="Start-up day of the plants.")] = "2024-01-01",
     seed: Annotated[int, typer.Option(help="Same seed, same plants and readings.")] = 7,
-    profile: Annotated[str, typer.Option(help="plants, or sma: as starved as SMA's own sandbox.")] = "plants",
+    profile: Annotated[
+        Literal["plants", "sma"], typer.Option(help="plants, or sma: as starved as SMA's own sandbox.")
+    ] = "plants",
     accept: Annotated[bool, typer.Option("--accept", help="Accept consent requests at once.")] = False,
     requests: Annotated[int | None, typer.Option(help="Requests per window and client; default: no limit.")] = None,
     window: Annotated[float, typer.Option(help="Length of the window in seconds.")] = 300.0,
-    week: Annotated[str, typer.Option(help="Where a Week begins: date, monday or sunday.")] = "date",
+    week: Annotated[Literal["date", "monday", "sunday"], typer.Option(help="Where a Week begins.")] = "date",
     fault: Annotated[list[str] | None, typer.Option(help="NAME=RATE, e.g. http_500=0.1; repeatable.")] = None,
 ) -> None:
     """Run the local SMA cloud: tokens, consent, plants that look alive, and faults to order."""
@@ -222,7 +223,7 @@ def sandbox(
 @app.command("demo")
 def show_demo(
     folder: Annotated[Path, typer.Option(help="Where the demo keeps its lake; it is made anew.")] = Path("demo-lake"),
-    plants: Annotated[int, typer.Option(help="How many plants to harvest.")] = 4,
+    plants: Annotated[int, typer.Option(min=1, help="How many plants to harvest.")] = 4,
 ) -> None:
     """See it work: the local SMA cloud, a consent, a week of harvest, a lake to query. Needs no network."""
     raise typer.Exit(commands.run_loop(demo.demo(folder, plants=plants)))
@@ -245,5 +246,5 @@ def main() -> None:
     try:
         app()
     except HarvestError as error:
-        show.ERR.print(f"[bold red]Error:[/] {escape(str(error))}")
+        show.refuse(str(error))
         sys.exit(error.exit_code)

@@ -122,7 +122,12 @@ def _scan(files: Sequence[Path], keys: Mapping[str, pl.DataType], plants: Collec
     if not files:
         return pl.LazyFrame(schema=schema)
     rows = pl.scan_parquet(
-        list(files), schema=schema, missing_columns="insert", extra_columns="ignore", hive_partitioning=False
+        list(files),
+        schema=schema,
+        missing_columns="insert",
+        extra_columns="ignore",
+        hive_partitioning=False,
+        glob=False,
     )
     return rows.filter(pl.col("plant_id").is_in(list(plants))) if plants else rows
 

@@ -42,17 +42,25 @@ class Lake:
 
 
 def open_lake(root: Path, *, host: str, plants_per_file: int, now: datetime) -> Lake:
-    """Open the lake at *root*, making it where there is none; raise `LakeError` for one that is not to be used."""
+    """Open the lake at *root*; raise `LakeError` for one that is not to be used.
+
+    Where there is none, nothing is written yet: see `establish`.
+    """
     places = Places(root)
     if (identity := read_identity(places)) is None:
         identity = Identity(FORMAT_VERSION, str(uuid.uuid4()), host, plants_per_file, now.isoformat())
-        replace_file(places.identity, json.dumps(asdict(identity), indent=2).encode() + b"\n")
     if identity.host != host:
         raise LakeError(
             f"{root}: this lake holds the plants of {identity.host}, but the configuration names {host}. "
             "Ids of two hosts may collide: set lake.root to a folder of its own for each."
         )
     return Lake(places, identity)
+
+
+def establish(lake: Lake) -> None:
+    """Write down whose lake it is, before its first file; a lake of a cloud that was never reached stays nobody's."""
+    if not lake.places.identity.exists():
+        replace_file(lake.places.identity, json.dumps(asdict(lake.identity), indent=2).encode() + b"\n")
 
 
 def read_identity(places: Places) -> Identity | None:

@@ -34,7 +34,9 @@ def passes(places: Places, series: Series, part: int, day: date, change: Change)
     own = pl.all_horizontal(pl.col(name) == value for name, value in keys.items())
     # the stamp that SMA repeats is the end of the interval
     end = pl.col("time") + pl.duration(minutes=pl.col("interval_minutes").fill_null(0))
-    ends = pl.scan_parquet(file, hive_partitioning=False).filter(own).select(end.alias("end")).collect()["end"]
+    ends = (
+        pl.scan_parquet(file, hive_partitioning=False, glob=False).filter(own).select(end.alias("end")).collect()["end"]
+    )
     start, middle, last = (_aware(at) for at in (change.instant - again, change.instant, change.instant + again))
     return Passes(int(((ends >= start) & (ends < middle)).sum()), int(((ends >= middle) & (ends < last)).sum()))
 

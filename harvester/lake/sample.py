@@ -27,7 +27,7 @@ def sample_day(places: Places, day: date) -> DayCurve | None:
     files = [places.file(p) for p in places.partitions(_TABLE) if p.day == day]
     if not files:
         return None
-    rows = pl.concat([pl.read_parquet(file, hive_partitioning=False) for file in files], how="diagonal")
+    rows = pl.concat([pl.read_parquet(file, hive_partitioning=False, glob=False) for file in files], how="diagonal")
     totals = rows.group_by("plant_id").agg(pl.col("pv_generation").sum()).sort("pv_generation", "plant_id")
     if totals.is_empty():
         return None

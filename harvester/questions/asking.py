@@ -112,12 +112,12 @@ def _rows_of(survey: Survey, part: Part) -> Iterator[PlantRow]:
 
 def _tell_gaps(found: list[Gap]) -> None:
     if not found:
-        show.OUT.print("No gap: of what is past due nothing is missing.")
+        show.tell("No gap: of what is past due nothing is missing.")
         return
     for gap in found:
         line = f"{gap.first} to {gap.last}  {gap.settlement.value:<9}  {gap.series}: {gap.reason}"
-        show.OUT.print(line, markup=False)
-    show.OUT.print(
+        show.tell(line)
+    show.tell(
         f"{len(found):,} gaps, {sum(gap.days for gap in found):,} series-days. "
         "`harvester explain` tells more of a day, `harvester repair` asks again."
     )

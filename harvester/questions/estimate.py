@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from harvester import clock
+from harvester import clock, plan
 from harvester.due import DueNow, Wanted
 from harvester.intake import remembered_rule
 from harvester.model import Plant, Slice
@@ -62,20 +62,26 @@ def estimate(
 ) -> Estimate:
     """Return what it costs to ask what is due *now* of what is *wanted*, Month, Year and Total by *sums*.
 
-    Spends no request. Where it is not known yet which days a Week covers, seven from its date are assumed.
+    Spends no request; raises `ConfigError` where nothing that is known is wanted. Where it is not known yet which days
+    a Week covers, seven from its date are assumed.
     """
     rule = remembered_rule(ledger)
     rule = rule if rule.known else WeekRule((Convention.DATE,))
     plants: dict[int, list[Plant]] = {}
-    for known in inventory.plants():
+    known_plants = inventory.plants()
+    for known in known_plants:
         if wanted.scope.takes_plant(known.plant.plant_id) and _has_zone(known.plant):
             plants.setdefault(known.part, []).append(known.plant)
     slices: list[Slice] = []
+    offered = 0
     for part, members in sorted(plants.items()):
         due = DueNow(inventory, ledger, part, members, wanted)
+        offered += len(due.offered)
         batches = due.batches(rule, now, leave=lambda _: False)
         batches += due.sums(sums, now, leave=lambda _: False) if sums else []
         slices.extend(s for batch in batches for s in batch.slices)
+    if known_plants:
+        plan.refuse_nothing(wanted.scope, offered)
     return _summed(slices, sum(len(members) for members in plants.values()))
 
 

@@ -55,10 +55,10 @@ def explain(config: Config, words: Sequence[str], *, as_json: bool) -> int:
         return OK
     for dossier in found:
         for heading, sentences in dossier.lines():
-            show.OUT.print(heading, style="bold", markup=False)
+            show.title(heading)
             for sentence in sentences:
-                show.OUT.print(f"  {sentence}", markup=False)
-        show.OUT.print()
+                show.tell(f"  {sentence}")
+        show.tell()
     return OK
 
 

@@ -32,16 +32,16 @@ def costs(config: Config, wanted: Wanted, *, as_json: bool) -> int:
 def _tell(found: Estimate, size: int, minutes: float | None) -> None:
     heads = ["set", "series", "series-days", "requests"]
     show.table("Requests", heads, [(c.set, c.series, c.series_days, c.requests) for c in found.by_set])
-    show.OUT.print(
+    show.tell(
         f"{found.requests:,} requests for {found.series_days:,} series-days of {found.series:,} series; "
         f"at most {found.rows:,} rows, about {show.size(size)} in the lake"
     )
     if minutes is None:
-        show.OUT.print("How long that takes depends on your budget: set rate.requests to what SMA allows.")
+        show.tell("How long that takes depends on your budget: set rate.requests to what SMA allows.")
     else:
-        show.OUT.print(f"{minutes:,.1f} minutes under the present budget")
+        show.tell(f"{minutes:,.1f} minutes under the present budget")
     if not found.plants:
-        show.OUT.print("No plant is known yet: run `harvester discover` first.")
+        show.tell("No plant is known yet: run `harvester discover` first.")
 
 
 def live(config: Config, *, as_json: bool) -> int:
@@ -51,19 +51,19 @@ def live(config: Config, *, as_json: bool) -> int:
     if as_json:
         show.as_json(found.facts())
         return OK
-    show.OUT.print(
+    show.tell(
         f"{found.live_series:,} live series ({', '.join(config.harvest.live_sets)}), each asked every "
         f"{_span(found.turn_seconds)}: {found.live_requests:,} requests a day, and {found.daily_requests:,} for the "
         "sets that are asked once a day"
     )
-    show.OUT.print(
+    show.tell(
         f"Age of a plant's newest row: half of the time below {_span(found.p50_seconds)}, 95 % of it below "
         f"{_span(found.p95_seconds)}"
     )
     if found.share is None:
-        show.OUT.print("Without rate.requests no limit is assumed: set it to what SMA allows.")
+        show.tell("Without rate.requests no limit is assumed: set it to what SMA allows.")
     else:
-        show.OUT.print(f"{found.share:.0%} of the budget is used")
+        show.tell(f"{found.share:.0%} of the budget is used")
     return OK
 
 

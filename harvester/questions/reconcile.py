@@ -213,13 +213,13 @@ def _tell(found: Findings) -> None:
                 named = heads if of == "day" else [heads[0], "month", heads[2], "days added up, Wh", *heads[4:]]
                 show.table(f"{title}: {of}s", named, rows[:_MOST_LISTED])
                 if len(rows) > _MOST_LISTED:
-                    show.OUT.print(f"  … and {len(rows) - _MOST_LISTED:,} more (--json lists all)")
+                    show.tell(f"  … and {len(rows) - _MOST_LISTED:,} more (--json lists all)")
     for each in found.not_compared()[:_MOST_LISTED]:
         span = str(each.first) if each.first == each.last else f"{each.first} to {each.last}"
-        show.OUT.print(f"Not compared: {each.of} {each.plant_id} {span}: {each.reason}", markup=False)
+        show.tell(f"Not compared: {each.of} {each.plant_id} {span}: {each.reason}")
     differing = len(found.with_verdict(Verdict.DIFFERS))
     days, months = found.compared["day"], found.compared["month"]
-    show.OUT.print(f"{days:,} plant-days and {months:,} plant-months compared; {differing:,} channels differ")
+    show.tell(f"{days:,} plant-days and {months:,} plant-months compared; {differing:,} channels differ")
 
 
 _TITLES = {

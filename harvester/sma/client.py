@@ -104,6 +104,11 @@ class Client:
             await self._session.close()
 
     @property
+    def address(self) -> str:
+        """The base of the Monitoring API, for messages."""
+        return self._hosts.monitoring_url
+
+    @property
     def counts(self) -> Counts:
         """Everything that was asked so far."""
         return self._tally.snapshot()

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from harvester.errors import LakeError, Locked
-from harvester.lake.lake import Lake, open_lake, read_identity, writing
+from harvester.lake.lake import Lake, establish, open_lake, read_identity, writing
 from harvester.lake.layout import Places
 from harvester.lake.schema import FORMAT_VERSION
 
@@ -25,7 +25,9 @@ HOST = "monitoring.example.org:443"
 
 def opened(root: Path, host: str = HOST) -> Lake:
     """Open the lake at *root*."""
-    return open_lake(root, host=host, plants_per_file=100, now=NOW)
+    lake = open_lake(root, host=host, plants_per_file=100, now=NOW)
+    establish(lake)
+    return lake
 
 
 def test_a_new_lake(tmp_path: Path) -> None:
