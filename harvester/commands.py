@@ -15,9 +15,9 @@ from harvester import plan, show
 from harvester.compose import Readable, Stop, client_of, harvest_of, readable, utc_now, writable
 from harvester.config import Config
 from harvester.config.values import email_address
-from harvester.discover import Unexplored, explore, visible_plants
+from harvester.discover import Unexplored, explore, unreached, visible_plants
 from harvester.due import Again, Wanted
-from harvester.errors import AnswerError, ConfigError, NothingToAsk
+from harvester.errors import AnswerError, ConfigError, NothingToAsk, TimedOut, Unreachable
 from harvester.intake import WEEK_RULE, Stores
 from harvester.lake.inventory import publish_inventory
 from harvester.lake.measure import measure
@@ -281,6 +281,8 @@ async def consent(
         for owner in asked:
             try:
                 states.append(await act(client, owner))
+            except (Unreachable, TimedOut) as error:
+                raise unreached(config.sma.consent_url, error) from error
             except AnswerError as error:
                 failed[owner] = str(error)
     if as_json:

@@ -95,7 +95,9 @@ async def _harvest(config: Config, first: date, last: date) -> Report:
         async with client_of(config) as client:
             await _consent(client, config.sma.owners[0])
             wanted = Wanted(command="demo", scope=scope_of(config), span_of=plan.between(first, last))
-            return await harvest_of(config, client, stores, stop, progress).run(wanted)
+            report = await harvest_of(config, client, stores, stop, progress).run(wanted)
+            report.signal = stop.signal
+            return report
 
 
 async def _consent(client: Client, owner: str) -> None:

@@ -57,16 +57,21 @@ async def visible_plants(client: Client, inventory: Inventory, now: datetime) ->
     except NotFound as error:
         raise NothingToAsk(f"{error}. There is no plant list at this address: check sma.monitoring_url.") from error
     except Retry as error:
-        raise NothingToAsk(
-            f"{error}. Nothing was asked at {client.address}: is the address right and the service up? "
-            "(`harvester sandbox` starts the local one.) The same command may succeed later."
-        ) from error
+        raise unreached(client.address, error) from error
     if not plants:
         raise NothingToAsk(
             "The plant list is empty: no owner's consent is accepted. `harvester consent status` tells who has "
             "answered, `harvester consent request` asks again."
         )
     return plants
+
+
+def unreached(address: str, error: Retry) -> NothingToAsk:
+    """Say that nothing could be asked at *address*, and what to do about it."""
+    return NothingToAsk(
+        f"{error}. Nothing could be asked at {address}: is the address right and the service up? (`harvester sandbox` "
+        "starts the local one.) The same command may succeed later."
+    )
 
 
 def due_for_exploration(plants: Iterable[KnownPlant], now: datetime) -> list[KnownPlant]:

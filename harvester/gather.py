@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harvester.lake.decode import Bad, DayCount, Decoded, decode
 from harvester.lake.layout import Places
@@ -26,6 +26,8 @@ class Gathering:
     batch: Batch
     left: int
     """Slices of the batch whose outcome is not known yet."""
+    bodies: bool = True
+    """Whether the answers are wanted as they came, for the archive, after they are decoded."""
     payloads: list[Payload] = field(default_factory=list)
     """Answers not decoded yet."""
     pieces: list[Decoded] = field(default_factory=list)
@@ -36,9 +38,9 @@ class Gathering:
     rows: int = 0
 
     @classmethod
-    def of(cls, batch: Batch) -> Gathering:
-        """Begin to gather the answers of *batch*."""
-        return cls(batch, left=len(batch.slices))
+    def of(cls, batch: Batch, *, bodies: bool = True) -> Gathering:
+        """Begin to gather the answers of *batch*, their *bodies* too if they are to be archived."""
+        return cls(batch, left=len(batch.slices), bodies=bodies)
 
     def take(self, payload: Payload) -> None:
         """Add one answer."""
@@ -53,7 +55,8 @@ class Gathering:
         piece = read(self.payloads, registry, zones)
         self.pieces.append(piece)
         self.rows += piece.rows.height
-        self.answered.extend(self.payloads)
+        spoiled = {id(bad.payload) for bad in piece.bad}
+        self.answered.extend(p if self.bodies or id(p) in spoiled else replace(p, body=b"") for p in self.payloads)
         self.payloads, self.bytes = [], 0
 
     def publish(self, places: Places) -> Published:

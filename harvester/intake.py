@@ -141,7 +141,7 @@ class Intake:
 
     def _todo(self, batches: Sequence[Batch], open_now: list[Gathering]) -> Iterator[tuple[Gathering, Slice]]:
         for batch in batches:
-            gathering = Gathering.of(batch)
+            gathering = Gathering.of(batch, bodies=self._stores.raw is not None)
             open_now.append(gathering)
             for piece in batch.slices:
                 if not self.gave_up(piece.series):

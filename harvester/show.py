@@ -44,6 +44,10 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+def _in_one_line(text: str) -> str:
+    return clean(text).replace("\n", "\N{REPLACEMENT CHARACTER}")
+
+
 def tell(text: str = "") -> None:
     """Print a line of a command's result, as it stands."""
     OUT.print(clean(text), markup=False)
@@ -71,7 +75,7 @@ def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) ->
         numeric = bool(rows) and all(isinstance(row[at], (int, float)) for row in rows)
         shown.add_column(head, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*(f"{cell:,}" if isinstance(cell, int) else escape(clean(str(cell))) for cell in row))
+        shown.add_row(*(f"{cell:,}" if isinstance(cell, int) else escape(_in_one_line(str(cell))) for cell in row))
     OUT.print(shown)
     OUT.print()
 

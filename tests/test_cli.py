@@ -347,8 +347,8 @@ class TestBudget:
         assert done.json["throttled"] == limited == 0
         assert spent > 12
 
-    async def test_the_sandbox_of_sma_costs_about_one_request_for_each_series(self, tmp_path: Path) -> None:
-        """Most of its series are empty, which must not keep the harvester from learning what a Week covers."""
+    async def test_where_all_is_empty_only_what_is_sure_counts_as_covered(self, tmp_path: Path) -> None:
+        """Nothing tells which days a Week covers: seven days cost three requests, those that serve each convention."""
         first = date(2026, 10, 8)
         async with serving(Settings(profile="sma", start=START)) as running:
             running.cloud.accept("apiTestUser@apiSandbox.com")
@@ -356,7 +356,7 @@ class TestBudget:
 
         assert report.exit_code == 0
         assert report.empty > 0
-        assert report.requests["values"] <= 1.3 * report.series
+        assert report.requests["values"] <= 3.2 * report.series
 
 
 class TestStopped:

@@ -69,15 +69,18 @@ def _print_version(wanted: bool) -> None:
 def _options(
     context: typer.Context,
     config_file: ConfigFile = None,
-    log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "warning",
+    log_level: Annotated[
+        str | None, typer.Option("--log-level", help="debug, info, warning or error; at a terminal warning, else info.")
+    ] = None,
     version: Annotated[  # noqa: ARG001 - its callback has answered by now
         bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
-    if log_level not in log.LEVELS:
-        raise typer.BadParameter(f"--log-level {log_level!r}: one of {', '.join(log.LEVELS)}")
     # a service wants its one line per run; a person at a terminal reads the report instead
-    log.configure(level=log_level if sys.stderr.isatty() else min(log_level, "info", key=log.LEVELS.index))
+    level = log_level or ("warning" if sys.stderr.isatty() else "info")
+    if level not in log.LEVELS:
+        raise typer.BadParameter(f"--log-level {log_level!r}: one of {', '.join(log.LEVELS)}")
+    log.configure(level=level)
     context.obj = config_file
 
 

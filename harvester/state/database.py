@@ -22,7 +22,9 @@ def connect(file: Path, *, create: bool = True) -> Engine:
     With ``create=False``, for those who only read, a missing file and an older version are errors.
     """
     if not create and not file.exists():
-        raise LedgerError(f"{file}: there is no ledger yet. `harvester discover`, `run` and `backfill` make it.")
+        raise LedgerError(
+            f"{file}: there is no ledger yet. `harvester discover`, `harvester run` and `harvester backfill` make it."
+        )
     _make_folder(file)
     engine = sa.create_engine(URL.create("sqlite", database=str(file)), connect_args={"timeout": _BUSY_SECONDS})
     sa.event.listen(engine, "connect", _prepare_sqlite)
