@@ -278,7 +278,7 @@ class TestOutput:
         told = typed("status", **kept_in(tmp_path))
         assert told.code == 2
         assert str(tmp_path / "ledger.db") in told.err
-        assert "harvester run" in told.err
+        assert "harvester discover" in told.err
 
     def test_status_tells_the_lake_the_days_and_the_last_run(self, typed: Typed, harvest: Path) -> None:
         """Tables with their files, rows and days; settled days; as JSON the same."""
