@@ -17,7 +17,7 @@ from harvester.config import Config
 from harvester.config.values import email_address
 from harvester.discover import Unexplored, explore, unreached, visible_plants
 from harvester.due import Again, Wanted
-from harvester.errors import AnswerError, ConfigError, NothingToAsk, TimedOut, Unreachable
+from harvester.errors import AnswerError, ConfigError, HarvestError, NothingToAsk, TimedOut, Unreachable
 from harvester.intake import WEEK_RULE, Stores
 from harvester.lake.inventory import publish_inventory
 from harvester.lake.measure import measure
@@ -76,8 +76,8 @@ async def harvest(config: Config, wanted: Wanted, *, as_json: bool) -> int:
     with writable(config, wanted.command) as stores:
         try:
             report = await _harvested(config, stores, wanted, stop)
-        except asyncio.CancelledError:
-            if not stop.signal:
+        except (asyncio.CancelledError, HarvestError):
+            if not stop.signal:  # who was told to stop need not hear what went wrong on the way
                 raise
             show.say("Stopped before there was anything to report; the same command goes on from here.")
             return stop.exit_code

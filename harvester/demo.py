@@ -60,7 +60,10 @@ async def demo(folder: Path, *, plants: int) -> int:
         show.tell(f"A local SMA cloud listens on {running.url}: {plants} plants, {settings.devices} devices each.")
         config = load(None, environ={}, flags=_flags(running.url, folder))
         report = await _harvest(config, last - timedelta(days=_DAYS - 1), last)
-    _summarise(config, report, last)
+    if report.interrupted:
+        show.say("Stopped before the tour was over; `harvester demo` begins anew.")
+    else:
+        _summarise(config, report, last)
     return report.exit_code
 
 

@@ -138,6 +138,8 @@ def report(done: Report) -> None:
     )
     if done.revisions:
         OUT.print(f"{done.revisions:,} values changed since they were first read: see the table revisions")
+    if done.throttled:
+        OUT.print(f"{done.throttled:,} requests were refused because the budget was spent, and repeated")
     for warning in done.warnings:
         OUT.print(f"[yellow]Warning:[/] {escape(clean(warning))}")
     _misses(done)

@@ -290,7 +290,7 @@ class TestClient:
                     "HARVESTER_SMA__MONITORING_URL": f"http://{address}/monitoring/v1",
                 }
                 told, asked = await asyncio.gather(
-                    command(gone, *BACKFILL), command(gone, "consent", "request", "a@b.org", "c@d.org")
+                    command(gone, *BACKFILL), command(gone, "consent", "request", "a@b.org")
                 )
             corrected = await backfilled(configured(running, tmp_path), FIRST, LAST)
 

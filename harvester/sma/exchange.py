@@ -112,7 +112,10 @@ class Exchange:
             verdict = await self._judged(request, token.value)
             if isinstance(verdict, Throttled):
                 permit.spent = False
+                waiting = self._pace.paused_until is not None
                 self._pace.penalise(verdict.retry_after)
+                if not waiting:
+                    log.warning("sma.budget_spent", going_on_in_seconds=round(self._pace.pause_left))
             elif wire.token_refused(verdict):
                 self.tokens.drop(token)
             return verdict

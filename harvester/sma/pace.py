@@ -126,6 +126,11 @@ class Pace:
         """The moment until which nobody may ask; None when there is no pause."""
         return self._paused_until if self._clock() < self._paused_until else None
 
+    @property
+    def pause_left(self) -> float:
+        """Seconds until anybody may ask again."""
+        return max(0.0, self._paused_until - self._clock())
+
     def ages(self) -> list[float]:
         """Return the seconds since each request that counts now, oldest first: what a restart needs."""
         now = self._clock()
