@@ -17,7 +17,7 @@ import structlog
 
 from harvester import clock, periods
 from harvester.due import Asked
-from harvester.errors import AnswerError, BadBody
+from harvester.errors import AnswerError, BadBody, NotFound, Rejected
 from harvester.fetch import Failed, Outcome, fetching
 from harvester.gather import DECODE_BYTES, PUBLISH_ROWS, Gathering, Published
 from harvester.lake.decode import ROWS_OF_A_DAY, Bad, DayCount
@@ -244,8 +244,12 @@ class Intake:
 
     def _miss(self, piece: Slice, error: AnswerError, part: Part) -> None:
         """Tell a person and the ledger that a slice failed; its days stay due."""
-        self._strikes[piece.series] += 1
-        self._report.miss(piece, str(error))
+        if piece.period.summed and isinstance(error, NotFound | Rejected):
+            # a cloud without these views, which nothing else depends on, is no reason to call a harvest incomplete
+            self._report.warnings.append(f"{piece} is not served: {error}")
+        else:
+            self._strikes[piece.series] += 1
+            self._report.miss(piece, str(error))
         log.warning("slice.failed", slice=str(piece), days=len(piece.days), reason=str(error))
         series_id, now = part.series[piece.series].series_id, self._wall()
         if piece.period.summed:

@@ -146,8 +146,11 @@ class TestClient:
             client_of(config_of(tmp_path, sma__environment="production"))
 
     def test_the_local_sandbox_needs_none(self, tmp_path: Path) -> None:
-        """Its credentials are known."""
-        client_of(config_of(tmp_path))
+        """Its credentials are known, and nothing is asked yet."""
+        client = client_of(config_of(tmp_path))
+
+        assert client.address.endswith("/monitoring/v1")
+        assert not client.counts.requests
 
 
 class TestStop:

@@ -3,12 +3,14 @@
 from datetime import date, timedelta
 from pathlib import Path
 
+import pytest
 from present import Present
 from running import accept_all, backfilled, configured, ran
 from truth_frames import days, differences, lake_tables, truth_tables
 
 from harvester.compose import writable
 from harvester.config import Config
+from harvester.errors import NothingToAsk
 from harvester.sandbox import Faults, Settings, serving
 from harvester.state.inventory import KnownPlant
 
@@ -90,13 +92,10 @@ async def test_an_empty_list_withdraws_nobody(tmp_path: Path) -> None:
         config = configured(running, tmp_path)
         await backfilled(config, FIRST, FIRST)
         running.cloud.faults = Faults(empty_plants=1.0)
-        try:
+        with pytest.raises(NothingToAsk):
             await backfilled(config, FIRST, FIRST)
-        except Exception as error:  # noqa: BLE001 - which error it is, is the point
-            refused = error
         known = known_plants(config)
 
-    assert type(refused).__name__ == "NothingToAsk"
     assert all(each.missing_count == 1 and each.withdrawn_at is None for each in known.values())
 
 

@@ -229,7 +229,7 @@ async def test_sums_that_fail_are_named_and_stay_due(tmp_path: Path) -> None:
         config = configured(running, tmp_path, harvest__sets=("EnergyBalance",))
         await backfilled(config, date(2026, 10, 10), date(2026, 10, 10), wall=now)
         now.advance(days=1)
-        running.cloud.faults = Faults(failing=("EnergyBalance:404",))
+        running.cloud.faults = Faults(failing=("EnergyBalance:403",))
         failed = await backfilled(config, date(2026, 10, 10), date(2026, 10, 10), wall=now)
         states = {stretch.period: state for stretch, state in known(tmp_path / "ledger.db").items() if state.failed}
         running.cloud.faults = Faults()
@@ -238,7 +238,24 @@ async def test_sums_that_fail_are_named_and_stay_due(tmp_path: Path) -> None:
 
     assert failed.exit_code == 3
     assert [miss.what.split()[1:] for miss in failed.misses] == [["Month", "2026-10"]]
-    assert "404" in failed.misses[0].reason
+    assert "403" in failed.misses[0].reason
     assert [(period, state.attempts) for period, state in states.items()] == [(Period.MONTH, 1)]
     assert after.exit_code == 0
     assert table(config.lake.root, "daily")["period_start"].max() == date(2026, 10, 22)
+
+
+async def test_a_cloud_without_sums_is_harvested_all_the_same(tmp_path: Path) -> None:
+    """Where Month is answered with 404 the run is complete; it is told, and asked again later."""
+    now = Present(2026, 10, 20, 12)
+    async with serving(Settings(plants=1, devices=1, start=date(2026, 10, 1)), now=now) as running:
+        accept_all(running)
+        config = configured(running, tmp_path, harvest__sets=("EnergyBalance",))
+        await backfilled(config, date(2026, 10, 10), date(2026, 10, 10), wall=now)
+        now.advance(days=1)
+        running.cloud.faults = Faults(failing=("EnergyBalance:404",))
+        report = await backfilled(config, date(2026, 10, 10), date(2026, 10, 10), wall=now)
+        failed = [stretch.period for stretch, state in known(tmp_path / "ledger.db").items() if state.failed]
+
+    assert report.exit_code == 0
+    assert any("Month 2026-10 is not served" in warning for warning in report.warnings)
+    assert failed == [Period.MONTH]

@@ -70,7 +70,7 @@ def _place(payload: Payload, envelope: Envelope, rows: pl.DataFrame, timezone: s
     where, period, now = clock.zone(timezone), payload.slice.period, payload.asked_at
     words = stamps.parse(rows.get_column("time"))
     possible = pl.Series([_starts(stamp, period) for stamp in words], dtype=pl.Boolean)
-    starts = [stamp.date() for stamp in words.filter(possible)]
+    starts = [_start(stamp, period) for stamp in words.filter(possible)]
     plant_id, device_id = ids_of(payload.slice, envelope)
     years = [None if period is Period.TOTAL else start.year for start in starts]
     return rows.filter(possible).with_columns(
@@ -85,11 +85,17 @@ def _place(payload: Payload, envelope: Envelope, rows: pl.DataFrame, timezone: s
 
 
 def _starts(stamp: datetime, period: Period) -> bool:
-    """Tell whether *stamp* is the midnight with which a row's period can begin."""
+    """Tell whether *stamp* is the midnight with which a row's period can begin.
+
+    Of Total no capture shows a stamp: any day stands for its year, since that of start-up begins within one.
+    """
     if stamp.time() != time() or stamp.year not in _YEARS:
         return False
-    first_of_month = period is Period.MONTH or stamp.day == 1
-    return first_of_month and (period is not Period.TOTAL or stamp.month == 1)
+    return period is not Period.YEAR or stamp.day == 1
+
+
+def _start(stamp: datetime, period: Period) -> date:
+    return date(stamp.year, 1, 1) if period is Period.TOTAL else stamp.date()
 
 
 def _joined(placed: Sequence[pl.DataFrame], table: TableSchema) -> pl.DataFrame:

@@ -108,7 +108,7 @@ class TestDecoding:
         [
             (Period.MONTH, "2026-10-01T00:05:00"),
             (Period.YEAR, "2026-09-02T00:00:00"),
-            (Period.TOTAL, "2026-02-01T00:00:00"),
+            (Period.TOTAL, "2026-02-01T00:05:00"),
             (Period.MONTH, "0001-01-01T00:00:00"),
         ],
     )
@@ -123,6 +123,13 @@ class TestDecoding:
         assert [(bad.partial, bad.reason) for bad in found.bad] == [
             (True, "1 rows are not stamped with the start of what they sum up")
         ]
+
+    def test_a_row_of_total_stands_for_the_year_of_its_stamp(self, registry: Registry) -> None:
+        """Which day of it SMA writes is not documented: the one of start-up will do."""
+        found = answer(registry, {"2024-03-15T00:00:00": {"pvGeneration": 1.0}}, Period.TOTAL)
+
+        assert found.rows.get_column("period_start").to_list() == [date(2024, 1, 1)]
+        assert not found.bad
 
     @pytest.mark.parametrize("stamp", ["2026-10-01T00:00:00Z", "2026-10", ""])
     def test_what_is_no_local_time_spoils_the_answer(self, registry: Registry, stamp: str) -> None:
