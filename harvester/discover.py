@@ -128,8 +128,11 @@ async def _sets(client: Client, plant: Plant, device: Device | None, trouble: li
         if device is not None:
             return await client.device_sets(device.device_id)
         return await client.plant_sets(plant.plant_id)
-    except AnswerError as error:
-        if device is None and isinstance(error, NotFound):
+    except NotFound as error:
+        if device is None:
             return [ENERGY_BALANCE.name]  # no list of sets is documented for plants; this one every plant has
+        log.info("discover.no_sets", device_id=device.device_id, reason=str(error))
+        return None  # a device that has none, or just now: what is known of it stays
+    except AnswerError as error:
         trouble.append(Unexplored(plant.plant_id, error))
         return None

@@ -139,6 +139,16 @@ class TestDevicesAndSets:
             assert len(trouble) == 1
             assert seen.sets() == before
 
+    async def test_a_device_without_a_list_of_sets_is_no_trouble(self, tmp_path: Path) -> None:
+        """A virtual device may answer 404; what is known of a device stays."""
+        async with looking(tmp_path, Settings(plants=1, devices=3)) as seen:
+            await seen.look()
+            before = seen.sets()
+            device = seen.running.cloud.world.plants()[0].devices[0].device_id
+            refuse(seen.running, f"/devices/{device}/measurements/sets", 404)
+            assert await seen.look(NOW + EXPLORE_AGAIN) == []
+            assert seen.sets() == before
+
     async def test_a_stop_ends_the_enumeration(self, tmp_path: Path) -> None:
         """Nothing new is asked once the word to stop has come."""
         async with looking(tmp_path, Settings(plants=3, devices=3)) as seen:
