@@ -28,8 +28,9 @@ from harvester.commands import run_loop
 from harvester.compose import Stop, client_of, harvest_of, scope_of, writable
 from harvester.config import Config, load
 from harvester.due import Wanted
+from harvester.lake.decode import decode as product_decode
 from harvester.lake.registry import Registry
-from harvester.model import Level, Period, Slice
+from harvester.model import Level, Payload, Period, Series, Slice
 from harvester.report import Report
 from harvester.sandbox import Settings, serving
 from harvester.show import Quiet
@@ -212,26 +213,46 @@ async def _read_all(session: aiohttp.ClientSession, urls: Iterable[str], take: C
 
 
 def decode(pipe: Connection, asked: list[tuple[str, str, str]], token_url: str, folder: Path) -> None:
-    """Decode the same answers, minimally: envelope, rows with the known channels, stamps to UTC, arrays to rows.
+    """Decode the same answers as the product does: exactly, placed in time, with their keys, day by day.
 
-    Fetching is not measured. Nothing is checked, nothing kept but the last portion's tables.
+    Fetching is not measured. Nothing is kept but the last portion's tables.
     """
+    registry = Registry(folder / "registry.json")
 
-    async def work() -> Cost:
-        cost, rows, registry = Cost(), 0, Registry(folder / "registry.json")
-        async with _session(await _token(token_url)) as session:
-            for (level, name), group in groupby(asked, key=lambda item: item[:2]):
-                table = registry.table(Level(level), name)
-                urls = [url for _, _, url in group]
-                for at in range(0, len(urls), PORTION):
-                    bodies: list[bytes] = []
-                    await _read_all(session, urls[at : at + PORTION], bodies.append)
-                    with cost:
-                        rows += minimal.decode(bodies, table)
-        cost.facts = {"rows": rows}
-        return cost
+    def work(level: Level, name: str, bodies: list[bytes]) -> int:
+        device_id = None if level is Level.PLANT else "1"
+        series = Series(plant_id="1", device_id=device_id, set=name)
+        piece = Slice(series=series, period=Period.WEEK, date=date(2026, 6, 3), days=())
+        payloads = [Payload(slice=piece, body=body, asked_at=datetime(2026, 10, 1, tzinfo=UTC)) for body in bodies]
+        return product_decode(payloads, registry, {}).rows.height
 
-    pipe.send(run_loop(work()))
+    pipe.send(run_loop(_decoded(asked, token_url, work)))
+
+
+def decode_minimally(pipe: Connection, asked: list[tuple[str, str, str]], token_url: str, folder: Path) -> None:
+    """Decode the same answers with the least that gives frames: known channels, stamps to UTC, arrays to rows."""
+    registry = Registry(folder / "registry.json")
+
+    def work(level: Level, name: str, bodies: list[bytes]) -> int:
+        return minimal.decode(bodies, registry.table(level, name))
+
+    pipe.send(run_loop(_decoded(asked, token_url, work)))
+
+
+async def _decoded(
+    asked: list[tuple[str, str, str]], token_url: str, work: Callable[[Level, str, list[bytes]], int]
+) -> Cost:
+    cost, rows = Cost(), 0
+    async with _session(await _token(token_url)) as session:
+        for (level, name), group in groupby(asked, key=lambda item: item[:2]):
+            urls = [url for _, _, url in group]
+            for at in range(0, len(urls), PORTION):
+                bodies: list[bytes] = []
+                await _read_all(session, urls[at : at + PORTION], bodies.append)
+                with cost:
+                    rows += work(Level(level), name, bodies)
+    cost.facts = {"rows": rows}
+    return cost
 
 
 def write(pipe: Connection, lake: Path, first: date, folder: Path) -> None:

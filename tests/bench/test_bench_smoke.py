@@ -18,6 +18,7 @@ PRINTED = (
     "peak memory, MiB",
     "bodies",
     "rows",
+    "minimal decode",
 )
 
 PARTS = ("bare read", "decode", "Parquet write")

@@ -8,8 +8,8 @@ runs on the first. In turn, each in a fresh process, over the same answers:
   parts, and once with it;
 * bare read: the same answers with the same HTTP library, loop and number of connections, gzip as the product
   negotiates it, thrown away;
-* decode: envelope, rows with known channels, stamps to UTC, arrays to rows; nothing checked, nothing joined to keys
-  beyond the plant;
+* decode: the product's own, from raw answers to the frames that are merged: exact, placed in time, with keys; beside
+  it, and not in the sum, the least that gives frames at all, with nothing checked;
 * Parquet write: the final rows, sorted as they are in the lake, zstd 3, one file per table and day, fsync.
 
 Figures are processor time (user and system, all threads) per row that came over the wire. Machines are noisy:
@@ -142,10 +142,11 @@ def _run(place: parts.Place) -> dict[str, Any]:
         _measured(parts.decode, asked, token, place.folder),
         _measured(parts.write, place.folder / "lake", place.first, place.folder),
     )
+    minimal = _measured(parts.decode_minimally, asked, token, place.folder)
     rows = sum(n for table, n in whole.facts["rows"].items() if not table.endswith(BESIDE))
     if alone[1].facts["rows"] != rows:
         raise SystemExit(f"the whole took {rows} rows in, the parts {alone[1].facts['rows']}: not the same answers")
-    costs = {**dict(zip(PARTS, alone, strict=True)), "whole": whole, "archived": archived}
+    costs = {**dict(zip(PARTS, alone, strict=True)), "whole": whole, "archived": archived, "minimal": minimal}
     return {
         "bodies": len(urls),
         "bytes": alone[0].facts["bytes"],
@@ -179,6 +180,7 @@ def _table(found: dict[str, Any], runs: list[dict[str, Any]]) -> str:
         "sum of the parts": (sum(cpu[name] for name in PARTS), sum(wall[name] for name in PARTS)),
         "the whole": (cpu["whole"], wall["whole"]),
         "with raw archive": (cpu["archived"], wall["archived"]),
+        "minimal decode": (cpu["minimal"], wall["minimal"]),
     }
     lines = [f"{'':<20}{'CPU us/row':>12}{'wall s':>10}"]
     lines += [f"{name:<20}{each:>12.3f}{seconds:>10.2f}" for name, (each, seconds) in figures.items()]
