@@ -36,11 +36,13 @@ from harvester.config.sections import (
     Secret,
     Sma,
 )
+from harvester.config.daemon import Alerts, Vault, Web
 from harvester.config.sources import Key, Layer
 from harvester.config.values import SQLITE, Cadence, Since
 
 __all__ = [
     "LOCAL_OWNER",
+    "Alerts",
     "Cadence",
     "Config",
     "Credentials",
@@ -52,12 +54,20 @@ __all__ = [
     "Schedule",
     "Since",
     "Sma",
+    "Vault",
+    "Web",
     "json_schema",
     "load",
     "show",
 ]
 
-SECRETS: tuple[Key, ...] = (("sma", "client_id"), ("sma", "client_secret"))
+SECRETS: tuple[Key, ...] = (
+    ("sma", "client_id"),
+    ("sma", "client_secret"),
+    ("web", "operator_password"),
+    ("alerts", "webhook_url"),
+    ("vault", "key"),
+)
 
 
 class Config(BaseSettings):
@@ -78,6 +88,9 @@ class Config(BaseSettings):
     ledger: Ledger = Field(default_factory=Ledger)
     harvest: Harvest = Field(default_factory=Harvest)
     schedule: Schedule = Field(default_factory=Schedule)
+    web: Web = Field(default_factory=Web)
+    alerts: Alerts = Field(default_factory=Alerts)
+    vault: Vault = Field(default_factory=Vault)
 
     @classmethod
     def settings_customise_sources(

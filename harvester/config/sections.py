@@ -85,7 +85,7 @@ class Credentials:
     client_secret: str = field(repr=False)
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
     """A frozen group of keys; the text under a key describes it to people and editors."""
 
     model_config = ConfigDict(
@@ -97,7 +97,7 @@ class _Section(BaseModel):
     )
 
 
-class Sma(_Section):
+class Sma(Section):
     """Which cloud is asked, and as whom."""
 
     environment: Literal["local", "sandbox", "production"] = "local"
@@ -143,7 +143,7 @@ def _no_credentials(environment: str, values: Mapping[str, SecretStr | None]) ->
     )
 
 
-class Rate(_Section):
+class Rate(Section):
     """How fast SMA may be asked: one budget for each client id."""
 
     requests: Count | None = Field(default=None, ge=1)
@@ -154,7 +154,7 @@ class Rate(_Section):
     """Requests in flight at most."""
 
 
-class Lake(_Section):
+class Lake(Section):
     """Where the data go."""
 
     root: Annotated[Path, BeforeValidator(local_folder)] = Path("../storage/data/lake")
@@ -165,14 +165,14 @@ class Lake(_Section):
     """Files of the running day are written again after this many seconds at the earliest."""
 
 
-class Raw(_Section):
+class Raw(Section):
     """Answers as they came, below the lake's own folder: what `replay` makes tables of without asking again."""
 
     keep: Literal["settled", "none"] = "settled"
     """Which answers are kept, compressed: those that settled a day, or none."""
 
 
-class Ledger(_Section):
+class Ledger(Section):
     """Where the harvester remembers what it asked and what came."""
 
     url: Annotated[str, AfterValidator(sqlite_address)] = f"{SQLITE}../storage/data/ledger.db"
@@ -184,7 +184,7 @@ class Ledger(_Section):
         return Path(self.url.removeprefix(SQLITE))
 
 
-class Harvest(_Section):
+class Harvest(Section):
     """What is harvested, and how far back."""
 
     sets: tuple[Name, ...] = ()
@@ -203,13 +203,15 @@ class Harvest(_Section):
     """A past day is settled once a read begun this many days after its local end succeeded."""
 
 
-class Schedule(_Section):
+class Schedule(Section):
     """When the daemon does what: an interval ("5m", "2h", "1d") or a five-field cron in UTC."""
 
     live: When = Cadence.parse("5m")
     """Ask the running day of the live sets."""
     settle: When = Cadence.parse("1h")
     """Ask past days until they are settled."""
+    backfill: When = Cadence.parse("1h")
+    """Ask the days since `harvest.since` that were never asked."""
     discover: When = Cadence.parse("6h")
     """Look for new plants, devices and measurement sets."""
     consent: When = Cadence.parse("1h")

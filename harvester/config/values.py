@@ -20,6 +20,7 @@ EARLIEST = date(2000, 1, 1)
 
 SQLITE = "sqlite:///"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+_LAST_PORT = 65_535
 _EMAIL = re.compile(r"[^@\s,;]+@[^@\s,;]+\.[^@\s.,;]+")
 
 
@@ -169,6 +170,23 @@ def web_address(text: str) -> str:
     if parts.scheme == "http" and not _loopback(host):
         raise ValueError("must begin with https:// : plain http would show the credentials to the network")
     return text.strip().rstrip("/")
+
+
+def public_address(text: str) -> str:
+    """Return an address of this program's own pages, which have no path of their own."""
+    if urlsplit(text).path.strip("/"):
+        raise ValueError("must be a bare address without a path, like https://connect.example.org")
+    return text
+
+
+def listen_address(text: str) -> str:
+    """Return HOST:PORT, or nothing for no listener; port 0 takes a free one."""
+    if not text:
+        return text
+    host, _, port = text.strip().rpartition(":")
+    if not host or not port.isdecimal() or int(port) > _LAST_PORT or re.search(r"[\s/@]", host):
+        raise ValueError('must be HOST:PORT like "127.0.0.1:8651", or "" for none')
+    return text.strip()
 
 
 def _loopback(host: str) -> bool:

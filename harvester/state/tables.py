@@ -15,7 +15,7 @@ Id = TypeVar("Id")
 
 METADATA = sa.MetaData()
 
-VERSION = "0001"
+VERSION = "0002"
 """Of these tables: the migration that made them what they are."""
 
 _VARIABLES = 10_000
@@ -89,12 +89,16 @@ SERIES = sa.Table(
     sa.Column("minutes", sa.Integer),
     sa.Column("newest", sa.Integer),
     sa.Column("lag", sa.Integer),
+    sa.Column("known_from", sa.Integer),
+    sa.Column("known_until", sa.Integer),
     sa.UniqueConstraint("plant_id", "device_id", "set"),
+    sa.Index("ix_series_part_known_until", "part", "known_until"),
 )
 """Measurement sets that were ever offered; an empty `device_id` stands for the plant as a whole.
 
 `minutes`: the interval of its rows; `newest`: the end of the newest row's interval; `lag`: seconds from then until
-SMA serves the row, as learned by asking.
+SMA serves the row, as learned by asking. `known_from`, `known_until`: days between which none is left unasked; null
+while nobody has looked.
 """
 
 ALIAS = sa.Table(
@@ -128,6 +132,8 @@ OPEN_DAY = sa.Table(
     sa.Column("asked_at", sa.Integer, nullable=False),
     sa.Column("next_at", sa.Integer, nullable=False),
     sa.Column("reason", sa.String),
+    sa.Column("part", sa.Integer, nullable=False, server_default="0"),
+    sa.Index("ix_open_day_part_next_at", "part", "next_at"),
     sqlite_with_rowid=False,
 )
 """Days that were asked and are not settled. `attempts` counts failures in a row, `reason` the last."""
@@ -146,6 +152,94 @@ PERIOD_READ = sa.Table(
     sqlite_with_rowid=False,
 )
 """Month, Year and Total requests that were made. `start`: the first day, 0 of a Total; `next_at`: null once final."""
+
+OWNER = sa.Table(
+    "owner",
+    METADATA,
+    sa.Column("owner", sa.String, primary_key=True),
+    sa.Column("grant", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("since", sa.Integer, nullable=False),
+    sa.Column("requested_at", sa.Integer),
+    sa.Column("seen_at", sa.Integer),
+    sa.Column("look_at", sa.Integer),
+    sa.Column("expires_at", sa.Integer),
+    sa.Column("purged_at", sa.Integer),
+)
+"""Plant owners: an e-mail address (custom grant) or a label (code grant), and where their consent stands.
+
+`since`: when the state was first read; `requested_at`: when consent was last asked for; `seen_at`: when the state was
+last read; `look_at`: when it may be read again; `purged_at`: when all that came with this owner was deleted.
+"""
+
+OWNER_PLANT = sa.Table(
+    "owner_plant",
+    METADATA,
+    sa.Column("plant_id", sa.String, primary_key=True),
+    sa.Column("owner", sa.String, primary_key=True),
+    sa.Column("certain", sa.Boolean, nullable=False),
+    sa.Column("since", sa.Integer, nullable=False),
+)
+"""Which owner a plant came with; several rows of a plant that are not `certain` are its candidates."""
+
+SECRET = sa.Table(
+    "secret",
+    METADATA,
+    sa.Column("owner", sa.String, primary_key=True),
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Column("sealed_at", sa.Integer, nullable=False),
+)
+"""Tokens, encrypted as `harvester.state.vault` does it."""
+
+BUDGET = sa.Table(
+    "budget",
+    METADATA,
+    sa.Column("credential", sa.String, primary_key=True),
+    sa.Column("shard", sa.String, primary_key=True),
+    sa.Column("learned", sa.Integer),
+    sa.Column("spent", sa.String, nullable=False),
+    sa.Column("saved_at", sa.Float, nullable=False),
+)
+"""What each process has spent of the present window. `credential`: a digest of the client id; `spent`: JSON."""
+
+WORK_ORDER = sa.Table(
+    "work_order",
+    METADATA,
+    sa.Column("order_id", sa.Integer, primary_key=True),
+    sa.Column("command", sa.String, nullable=False),
+    sa.Column("arguments", sa.String, nullable=False),
+    sa.Column("placed_at", sa.Integer, nullable=False),
+    sa.Column("placed_by", sa.String, nullable=False),
+    sa.Column("withdrawn", sa.Boolean, nullable=False, server_default="0"),
+)
+"""Work that a command handed to a running daemon; `arguments` is JSON."""
+
+ORDER_SHARE = sa.Table(
+    "order_share",
+    METADATA,
+    sa.Column("order_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("shard", sa.String, primary_key=True),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("planned", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("advanced", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("exit_code", sa.Integer),
+    sa.Column("result", sa.String),
+    sa.Column("changed_at", sa.Integer, nullable=False),
+)
+"""What became of an order in each shard: placed, taken or done, slices planned and asked, its report as JSON."""
+
+PURGE = sa.Table(
+    "purge",
+    METADATA,
+    sa.Column("purge_id", sa.Integer, primary_key=True),
+    sa.Column("owner", sa.String, nullable=False),
+    sa.Column("plants", sa.String, nullable=False),
+    sa.Column("begun_at", sa.Integer, nullable=False),
+    sa.Column("done_at", sa.Integer),
+    sa.Column("done", sa.String, nullable=False),
+)
+"""Deletions on an owner's wish: `plants` is a JSON list of ids, `done` one of the steps that are behind."""
 
 
 def to_seconds(instant: datetime) -> int:
