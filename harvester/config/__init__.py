@@ -24,6 +24,7 @@ from pydantic_settings import (
 )
 
 from harvester.config import sources as sources
+from harvester.config.daemon import Alerts, Vault, Web
 from harvester.config.sections import (
     LOCAL_OWNER,
     Credentials,
@@ -36,7 +37,6 @@ from harvester.config.sections import (
     Secret,
     Sma,
 )
-from harvester.config.daemon import Alerts, Vault, Web
 from harvester.config.sources import Key, Layer
 from harvester.config.values import SQLITE, Cadence, Since
 
