@@ -19,8 +19,9 @@ from harvester.errors import LakeError, LedgerError
 from harvester.harvest import Harvest
 from harvester.intake import Progress, Stores
 from harvester.lake.atomic import replace_with
-from harvester.lake.lake import open_lake, read_identity, writing
+from harvester.lake.lake import open_lake, read_identity
 from harvester.lake.layout import Places
+from harvester.lake.lock import writing
 from harvester.lake.quarantine import Quarantine
 from harvester.lake.raw import Archive
 from harvester.lake.registry import Registry

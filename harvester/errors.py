@@ -131,11 +131,12 @@ class LakeError(Stop):
 
 
 class Locked(LakeError):
-    """Another process writes to the lake; *holder* names it."""
+    """Another process writes to the lake; *holder* names it, *daemons* the shares of those that take orders."""
 
-    def __init__(self, message: str, *, holder: str) -> None:
+    def __init__(self, message: str, *, holder: str, daemons: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.holder = holder
+        self.daemons = daemons
 
 
 class Full(LakeError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -31,6 +32,48 @@ class Period(StrEnum):
 
 EVER = dt.date(1970, 1, 1)
 """Stands where the first day of a `Total` is asked for: it covers whatever there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Which share of the lake's parts, and of the budget, a process takes: the *index*-th *of* so many."""
+
+    index: int
+    """From 1."""
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Read ``2/3``; raises `ValueError`."""
+        found = re.fullmatch(r"([1-9][0-9]{0,2})/([1-9][0-9]{0,2})", text)
+        if not found or int(found[1]) > int(found[2]):
+            raise ValueError(f"{text!r} is no share; write the second of three as 2/3")
+        return cls(int(found[1]), int(found[2]))
+
+    @property
+    def first(self) -> bool:
+        """Tell whether it is the one that also does what is done once for all of them."""
+        return self.index == 1
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether it is all there is."""
+        return self.of == 1
+
+    def takes(self, part: int) -> bool:
+        """Tell whether *part* is one of its own."""
+        return part % self.of == self.index - 1
+
+    def every(self) -> list[Shard]:
+        """Return all the shares that there are beside it, and itself."""
+        return [Shard(index, self.of) for index in range(1, self.of + 1)]
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.of}"
+
+
+WHOLE = Shard(1, 1)
+"""What a process takes that is alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from running import Command, accept_all, backfilled, command, configured, enviro
 from structlog.contextvars import clear_contextvars
 
 from harvester.cli.app import main
-from harvester.lake.lake import writing
+from harvester.lake.lock import writing
 from harvester.lake.layout import Places
 from harvester.sandbox import Settings, serving
 

@@ -14,7 +14,7 @@ from running import accept_all, backfilled, configured
 from harvester.compose import Stop, client_of, readable, scope_of, writable
 from harvester.config import Config, load
 from harvester.errors import ConfigError, HarvestError, LakeError, LedgerError, Locked
-from harvester.lake.lake import writing
+from harvester.lake.lock import writing
 from harvester.lake.layout import Places
 from harvester.model import Series
 from harvester.sandbox import Running, Settings, serving

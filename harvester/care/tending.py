@@ -13,8 +13,9 @@ from harvester.compose import readable, utc_now, writable
 from harvester.config import Config
 from harvester.errors import ConfigError
 from harvester.lake.check import check
-from harvester.lake.lake import read_identity, writing
+from harvester.lake.lake import read_identity
 from harvester.lake.layout import Places
+from harvester.lake.lock import writing
 from harvester.lake.registry import Registry
 from harvester.lake.upgrade import upgrade
 from harvester.report import INCOMPLETE, OK

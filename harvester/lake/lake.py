@@ -1,20 +1,16 @@
-"""One lake: whose it is, who may write to it, and what is refused."""
+"""One lake: whose it is, and what is refused."""
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
-from harvester.errors import LakeError, Locked
+from harvester.errors import LakeError
 from harvester.lake.atomic import refusal, replace_file
 from harvester.lake.layout import Places
 from harvester.lake.schema import FORMAT_VERSION
@@ -81,35 +77,3 @@ def read_identity(places: Places) -> Identity | None:
         raise refusal(path, error) from error
     except msgspec.MsgspecError as error:
         raise LakeError(f"{path}: not the identity of a lake ({error}). Restore it from a backup.") from error
-
-
-@contextmanager
-def writing(places: Places, *, command: str, now: datetime) -> Iterator[None]:
-    """Hold the lake's one write lock; raise `Locked` naming the holder.
-
-    The lock is the operating system's, so it goes with the process whatever becomes of it.
-    """
-    try:
-        places.own.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise refusal(places.lock, error) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 4096, 0).decode("utf-8", "replace").strip() or "another process"
-            raise Locked(
-                f"{places.root}: {holder} writes to this lake. Wait until it is done; nothing was changed.",
-                holder=holder,
-            ) from None
-        holder = f"`harvester {command}` (process {os.getpid()}, since {now:%Y-%m-%d %H:%M:%SZ})"
-        try:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, holder.encode(), 0)
-        except OSError as error:
-            raise refusal(places.lock, error) from error
-        yield
-        os.ftruncate(descriptor, 0)
-    finally:
-        os.close(descriptor)

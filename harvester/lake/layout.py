@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path, PurePosixPath
 
+from harvester.model import WHOLE, Shard
+
 _PATTERN = re.compile(
     r"(?P<table>[a-z][a-z0-9_]*)/"
     r"(?:date=(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})/|year=(?P<year>[0-9]{4})/)?"
@@ -107,10 +109,13 @@ class Places:
         """Format version, lake id, monitoring host and part rule."""
         return self.own / "lake.json"
 
-    @property
-    def lock(self) -> Path:
-        """Held by the one process that writes."""
-        return self.own / "lock"
+    def lock(self, shard: Shard = WHOLE) -> Path:
+        """Held by the one process that writes, or by the one that writes the parts of *shard*."""
+        return self.own / ("lock" if shard.whole else f"lock-{shard.index}-of-{shard.of}")
+
+    def shard_locks(self) -> list[Path]:
+        """Return the locks of shards that are or were held."""
+        return sorted(self.own.glob("lock-*-of-*"))
 
     @property
     def registry(self) -> Path:

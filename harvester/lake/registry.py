@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -10,7 +13,7 @@ import msgspec
 from harvester.catalog import ENERGY_SETS, SETS
 from harvester.errors import LakeError
 from harvester.lake import naming, schema
-from harvester.lake.atomic import replace_file
+from harvester.lake.atomic import refusal, replace_file
 from harvester.lake.schema import Shape, TableSchema
 from harvester.model import Level, Period
 
@@ -60,16 +63,20 @@ class Registry:
     def learn(self, table: TableSchema, found: Iterable[tuple[str, Shape]]) -> TableSchema:
         """Record the channels *found* on the wire and return the schema that holds them."""
         key = (table.level, table.set, table.period)
+        wanted = list(dict.fromkeys(found))
         table = self.table(*key)  # the given one may lack what another answer has brought
-        new = [channel for channel in dict.fromkeys(found) if channel not in table.names]
-        if not new:
+        if all(channel in table.names for channel in wanted):
             return table
+        with self._newest():
+            self._record(self.table(*key), [channel for channel in wanted if channel not in self.table(*key).names])
+        self._schemas.pop(key, None)
+        return self.table(*key)
+
+    def _record(self, table: TableSchema, new: Iterable[tuple[str, Shape]]) -> None:
         entry = self._content.tables.setdefault(table.table, _Table(table.level, table.set, period=table.period))
         for name, shape in new:
             entry.channels.append(_Channel(name, shape, self._free_column(table, entry, name, shape)))
         self._save()
-        self._schemas.pop(key, None)
-        return self.table(*key)
 
     def tables(self) -> list[TableSchema]:
         """Return every table of the catalogue and of the registry, by name."""
@@ -80,19 +87,42 @@ class Registry:
         return [known[name] for name in sorted(known)]
 
     def _build(self, level: Level, measurement_set: str) -> TableSchema:
-        recorded = self._content.tables
-        table = next(
-            (n for n, e in recorded.items() if (e.level, e.set, e.period) == (level, measurement_set, None)),
-            None,
-        )
-        if table is None:
-            table = naming.table_name(level, measurement_set)
-            if table in recorded or (measurement_set not in SETS and table in _documented_tables(level)):
-                table = f"{level.value}_{naming.hashed(measurement_set)}"
-            if measurement_set not in SETS:
-                recorded[table] = _Table(level, measurement_set)
+        table = self._recorded(level, measurement_set) or self._free_table(level, measurement_set)
+        if measurement_set not in SETS and table not in self._content.tables:
+            with self._newest():
+                table = self._recorded(level, measurement_set) or self._free_table(level, measurement_set)
+                self._content.tables.setdefault(table, _Table(level, measurement_set))
                 self._save()
         return schema.build(level, measurement_set, table, self._extra(table))
+
+    def _recorded(self, level: Level, measurement_set: str) -> str | None:
+        recorded = self._content.tables.items()
+        wanted = (level, measurement_set, None)
+        return next((name for name, entry in recorded if (entry.level, entry.set, entry.period) == wanted), None)
+
+    def _free_table(self, level: Level, measurement_set: str) -> str:
+        table = naming.table_name(level, measurement_set)
+        if table in self._content.tables or (measurement_set not in SETS and table in _documented_tables(level)):
+            return f"{level.value}_{naming.hashed(measurement_set)}"
+        return table
+
+    @contextmanager
+    def _newest(self) -> Iterator[None]:
+        """Change what is on disk now: daemons that share a lake learn side by side, and none undoes another."""
+        folder = self._path.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY)
+        except OSError as error:
+            raise refusal(self._path, error) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._content = _read(self._path)
+            self._saved = msgspec.json.encode(self._content)
+            self._schemas.clear()
+            yield
+        finally:
+            os.close(descriptor)
 
     def _view(self, of: TableSchema, period: Period) -> TableSchema:
         table = naming.by_period(of.table, period)

@@ -1,21 +1,13 @@
-"""A lake as a whole: whose it is, who may write to it, and what is refused."""
+"""A lake as a whole: whose it is, and what is refused."""
 
 import json
-import os
-import resource
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from harvester.errors import LakeError, Locked
-from harvester.lake.lake import Lake, establish, open_lake, read_identity, writing
+from harvester.errors import LakeError
+from harvester.lake.lake import Lake, establish, open_lake, read_identity
 from harvester.lake.layout import Places
 from harvester.lake.schema import FORMAT_VERSION
 
@@ -99,113 +91,10 @@ def test_no_lake(tmp_path: Path) -> None:
 
 
 def test_a_file_in_the_place_of_a_lake(tmp_path: Path) -> None:
-    """A file where the lake's folder belongs is refused, to open and to lock."""
+    """A file where the lake's folder belongs is refused."""
     root = tmp_path / "lake"
     root.write_bytes(b"a file")
     with pytest.raises(LakeError, match="cannot be written"):
         opened(root)
-    with pytest.raises(LakeError, match="cannot be written"), writing(Places(root), command="run", now=NOW):
-        pass
 
     assert root.read_bytes() == b"a file"
-
-
-HOLDER = """
-import sys, time
-from datetime import UTC, datetime
-from pathlib import Path
-from harvester.lake.lake import writing
-from harvester.lake.layout import Places
-with writing(Places(Path(sys.argv[1])), command="backfill", now=datetime(2024, 6, 1, 12, 30, tzinfo=UTC)):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-@contextmanager
-def held(root: Path) -> Iterator[subprocess.Popen[str]]:
-    """Let another process hold the lock of the lake at *root*."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(root)],
-        cwd=Path(__file__).parents[2],
-        env=os.environ | {"PYTHONPATH": "."},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def test_a_second_writer_is_refused(tmp_path: Path) -> None:
-    """While another process holds the lock a writer is refused, naming command, process and since when."""
-    with held(tmp_path) as process:
-        with pytest.raises(Locked) as caught, writing(Places(tmp_path), command="run", now=NOW):
-            pass
-
-        assert caught.value.holder == f"`harvester backfill` (process {process.pid}, since 2024-06-01 12:30:00Z)"
-        assert caught.value.holder in str(caught.value)
-        assert caught.value.exit_code == 2
-        assert process.poll() is None
-
-
-@pytest.mark.parametrize("how", [signal.SIGKILL, None])
-def test_the_lock_goes_with_its_holder(tmp_path: Path, how: signal.Signals | None) -> None:
-    """When the holder is killed, or is done, the next writer takes the lock, whatever the file says."""
-    with held(tmp_path) as process:
-        if how:
-            process.send_signal(how)
-        else:
-            process.communicate()
-        process.wait(10)
-        with writing(Places(tmp_path), command="run", now=NOW):
-            content = Places(tmp_path).lock.read_text()
-
-    assert content == f"`harvester run` (process {os.getpid()}, since 2024-06-01 12:30:00Z)"
-    assert Places(tmp_path).lock.read_text() == ""
-
-
-def test_the_lock_is_given_back(tmp_path: Path) -> None:
-    """After an error inside the lock is free again, and the error passes through."""
-    with pytest.raises(ZeroDivisionError), writing(Places(tmp_path), command="run", now=NOW):
-        raise ZeroDivisionError
-    with writing(Places(tmp_path), command="run", now=NOW):
-        taken = time.monotonic()
-
-    assert taken
-
-
-def test_a_second_lock_of_the_same_process(tmp_path: Path) -> None:
-    """One process cannot hold the lock twice either."""
-    with writing(Places(tmp_path), command="daemon", now=NOW):
-        with pytest.raises(Locked, match="harvester daemon"), writing(Places(tmp_path), command="run", now=NOW):
-            pass
-
-        assert "daemon" in Places(tmp_path).lock.read_text()
-
-
-def test_a_lock_on_a_full_disk(tmp_path: Path) -> None:
-    """Where not even the holder's name can be written that is a clear refusal, and the lock is free again."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-    try:
-        with (
-            pytest.raises(LakeError, match="lock: cannot be written"),
-            writing(Places(tmp_path), command="run", now=NOW),
-        ):
-            pass
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    with writing(Places(tmp_path), command="run", now=NOW):
-        assert "harvester run" in Places(tmp_path).lock.read_text()
-
-
-def test_readers_need_no_lock(tmp_path: Path) -> None:
-    """To see whose lake it is works while another process writes."""
-    lake = opened(tmp_path)
-    with held(tmp_path):
-        assert read_identity(Places(tmp_path)) == lake.identity

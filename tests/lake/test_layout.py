@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harvester.lake.layout import Pack, Partition, Places
+from harvester.model import Shard
 
 FIXED = settings(deadline=None, derandomize=True)
 
@@ -94,10 +95,18 @@ def test_round_trip_of_packs(pack: Pack) -> None:
 def test_places_of_our_own() -> None:
     """What is not data lies below `_harvester`, where no reader of data looks."""
     places = Places(Path("/lake"))
-    own = {places.identity, places.lock, places.registry, places.quarantine, places.raw, places.snapshots}
+    own = {
+        places.identity,
+        places.lock(),
+        places.lock(Shard(1, 2)),
+        places.registry,
+        places.quarantine,
+        places.raw,
+        places.snapshots,
+    }
 
     assert {path.parent for path in own} == {Path("/lake/_harvester")}
-    assert len(own) == 6
+    assert len(own) == 7
 
 
 def test_partitions_are_found_in_order(tmp_path: Path) -> None:

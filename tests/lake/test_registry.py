@@ -159,3 +159,16 @@ def test_a_spoiled_registry_is_refused(path: Path, content: bytes) -> None:
 
     assert path.read_bytes() == content
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_two_that_learn_side_by_side(path: Path) -> None:
+    """Daemons that share a lake each keep what the other has learned meanwhile, tables and channels."""
+    one, other = Registry(path), Registry(path)
+    first = one.table(Level.DEVICE, "HeatPump")
+    other.table(Level.DEVICE, "WindTurbine")
+    one.learn(first, [("flowTemperature", Shape.SCALAR)])
+    other.learn(other.table(Level.DEVICE, "HeatPump"), [("returnTemperature", Shape.SCALAR)])
+    known = {table.table: table for table in Registry(path).tables()}
+
+    assert {"device_heat_pump", "device_wind_turbine"} <= set(known)
+    assert {name for name, _ in known["device_heat_pump"].names} == {"flowTemperature", "returnTemperature"}
