@@ -4,13 +4,16 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test test-tools check format bench clean
 
 demo: $(READY)  ## see it work: sandbox, consent, a week of harvest; needs no network once installed
 	$(BIN)/harvester demo
 
-test: $(READY)  ## all tests
+test: $(READY)  ## all tests; those with a browser or newman where these are found, see test-tools
 	$(BIN)/pytest -q --numprocesses auto --dist worksteal
+
+test-tools:  ## what some tests drive: Chromium (Debian) and newman (npm)
+	@.ci/test-tools
 
 check: $(READY)  ## format, lint, types
 	$(BIN)/ruff format --check .
@@ -25,7 +28,7 @@ bench: $(READY)  ## what the whole costs against the sum of its parts
 	$(BIN)/python tests/bench/whole_against_parts.py
 
 clean:
-	rm -rf $(VENV) demo-lake build *.egg-info
+	rm -rf $(VENV) node_modules demo-lake build *.egg-info
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

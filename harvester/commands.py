@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Any, TypeVar
 
 import structlog
 
-from harvester import plan, show
-from harvester.compose import Readable, Stop, client_of, harvest_of, readable, utc_now, writable
+from harvester import show
+from harvester.compose import Readable, Stop, asked_owners, client_of, harvest_of, readable, utc_now, writable
 from harvester.config import Config
-from harvester.config.values import email_address
-from harvester.discover import Unexplored, explore, unreached, visible_plants
-from harvester.due import Again, Wanted
-from harvester.errors import AnswerError, ConfigError, HarvestError, NothingToAsk, TimedOut, Unreachable
+from harvester.consents import explained, list_plants_of
+from harvester.discover import Unexplored, explore
+from harvester.due import Wanted
+from harvester.errand import Errand, wanted
+from harvester.errors import HarvestError, Locked
+from harvester.handover import hand_over
 from harvester.intake import WEEK_RULE, Stores
 from harvester.lake.inventory import publish_inventory
 from harvester.lake.measure import measure
 from harvester.lake.raw import Archive
-from harvester.plan import Scope, SpanOf
 from harvester.questions import ages
 from harvester.report import INCOMPLETE, OK, Report
-from harvester.sma.client import Client
-from harvester.sma.consent import Consent, ConsentState
 from harvester.state.inventory import KnownPlant
 
 LAST_RUN = "last_run"
@@ -46,42 +45,26 @@ def run_loop(work: Coroutine[Any, Any, T]) -> T:
     return uvloop.run(work)
 
 
-def recent(config: Config, scope: Scope) -> Wanted:
-    """Return what `run` asks for: everything since `harvest.since` that is due now."""
-    harvest = config.harvest
-    span_of = plan.recent(harvest.since.first_day, harvest.live_sets, utc_now())
-    return Wanted(command="run", scope=scope, span_of=span_of, resume=True)
+async def harvest(config: Config, errand: Errand, *, wait: bool = True, as_json: bool) -> int:
+    """Do what `run`, `backfill` or `repair` asks for, print the report, and return the exit code.
 
-
-def backfill(first: date, last: date, scope: Scope, *, newest_first: bool) -> Wanted:
-    """Return what `backfill` asks for: the plant-local days from *first* to *last*, both inclusive."""
-    return Wanted(command="backfill", scope=scope, span_of=_between(first, last), newest_first=newest_first)
-
-
-def repair(first: date, last: date, scope: Scope, *, force: bool) -> Wanted:
-    """Return what `repair` asks for: what is not settled from *first* to *last*, now; with *force* all of it."""
-    again = Again.ALL if force else Again.UNSETTLED
-    return Wanted(command="repair", scope=scope, span_of=_between(first, last), again=again)
-
-
-def _between(first: date, last: date) -> SpanOf:
-    if last < first:
-        raise ConfigError(f"--from {first} is after --to {last}: give the earlier day first")
-    return plan.between(first, last)
-
-
-async def harvest(config: Config, wanted: Wanted, *, as_json: bool) -> int:
-    """Run one harvest, print its report, and return the exit code."""
+    Where a daemon has the lake, it does the work; *wait* tells whether to follow it.
+    """
     stop = Stop()
-    with writable(config, wanted.command) as stores:
-        try:
-            report = await _harvested(config, stores, wanted, stop)
-        except (asyncio.CancelledError, HarvestError):
-            if not stop.signal:  # who was told to stop need not hear what went wrong on the way
-                raise
-            show.say("Stopped before there was anything to report; the same command goes on from here.")
-            return stop.exit_code
-        stores.ledger.record(LAST_RUN, json.dumps(report.facts()))
+    try:
+        with writable(config, errand.command) as stores:
+            try:
+                report = await _harvested(config, stores, wanted(errand, config, utc_now()), stop)
+            except (asyncio.CancelledError, HarvestError):
+                if not stop.signal:  # who was told to stop need not hear what went wrong on the way
+                    raise
+                show.say("Stopped before there was anything to report; the same command goes on from here.")
+                return stop.exit_code
+            stores.ledger.record(LAST_RUN, json.dumps(report.facts()))
+    except Locked as error:
+        if not error.daemons:
+            raise
+        return await hand_over(config, errand, error.daemons, wait=wait, as_json=as_json)
     if as_json:
         show.as_json(report.facts())
     else:
@@ -89,34 +72,15 @@ async def harvest(config: Config, wanted: Wanted, *, as_json: bool) -> int:
     return report.exit_code
 
 
-async def _harvested(config: Config, stores: Stores, wanted: Wanted, stop: Stop) -> Report:
+async def _harvested(config: Config, stores: Stores, what: Wanted, stop: Stop) -> Report:
     run = utc_now().strftime("%Y%m%dT%H%M%S")
     with stop.listening(), show.progress() as progress, structlog.contextvars.bound_contextvars(run=run):
         async with client_of(config) as client:
-            work = harvest_of(config, client, stores, stop, progress)
-            report = await _explained(config, client, lambda: work.run(wanted))
+            work = harvest_of(config, client, stores, stop.event, progress)
+            report = await explained(lambda: work.run(what), client, stores.owners, asked_owners(config), utc_now())
             report.signal = stop.signal
             log.info("run.done", **report.log_line())
             return report
-
-
-async def _explained(config: Config, client: Client, work: Callable[[], Awaitable[T]]) -> T:
-    """Do *work*; where nothing may be asked, say for each owner why."""
-    try:
-        return await work()
-    except NothingToAsk as error:
-        if config.sma.grant != "custom" or not config.sma.owners:
-            raise
-        states = [await _state_of(client, owner) for owner in config.sma.owners]
-        told = ", ".join(f"{consent.owner}: {consent.state.value}" for consent in states)
-        raise NothingToAsk(f"{error} Now: {told}.") from error
-
-
-async def _state_of(client: Client, owner: str) -> Consent:
-    try:
-        return await client.consent_state(owner)
-    except AnswerError:
-        return Consent(owner=owner, state=ConsentState.UNKNOWN)
 
 
 async def discover(config: Config, *, as_json: bool) -> int:
@@ -158,8 +122,9 @@ async def discover(config: Config, *, as_json: bool) -> int:
 async def _discovered(config: Config, stores: Stores, stop: Stop) -> tuple[list[KnownPlant], list[Unexplored]]:
     with stop.listening():
         async with client_of(config) as client:
-            listing = visible_plants(client, stores.inventory, utc_now())
-            plants = await _explained(config, client, lambda: listing)
+            asked = asked_owners(config)
+            listing = list_plants_of(client, stores.inventory, stores.owners, asked, utc_now())
+            plants = await explained(lambda: listing, client, stores.owners, asked, utc_now())
             stores.establish()
             return plants, await explore(
                 client, stores.inventory, plants, now=utc_now(), workers=config.rate.concurrency, stop=stop.event
@@ -257,48 +222,3 @@ def _failed_sums(stores: Readable) -> list[dict[str, Any]]:
 
 def _days(first: date | None, last: date | None) -> dict[str, str | None]:
     return {"first_day": first.isoformat() if first else None, "last_day": last.isoformat() if last else None}
-
-
-def _address(owner: str) -> str:
-    try:
-        return email_address(owner)
-    except ValueError as error:
-        raise ConfigError(f"{owner!r} cannot be asked for consent: {error}") from error
-
-
-async def consent(
-    config: Config, owners: Sequence[str], act: Callable[[Client, str], Awaitable[Consent]], *, as_json: bool
-) -> int:
-    """Do *act* for each of *owners* (all configured ones if none is named), print the states, return the code."""
-    if config.sma.grant != "custom":
-        raise ConfigError('consent by e-mail is the custom grant; the configuration says sma.grant = "code"')
-    asked = [_address(owner) for owner in owners] or config.sma.owners
-    if not asked:
-        raise ConfigError("no owner is named: give e-mail addresses, or set sma.owners")
-    states: list[Consent] = []
-    failed: dict[str, str] = {}
-    async with client_of(config) as client:
-        for owner in asked:
-            try:
-                states.append(await act(client, owner))
-            except (Unreachable, TimedOut) as error:
-                raise unreached(config.sma.consent_url, error) from error
-            except AnswerError as error:
-                failed[owner] = str(error)
-    if as_json:
-        told = [
-            {
-                "owner": state.owner,
-                "state": state.state.value,
-                "expires_at": state.expires_at.isoformat() if state.expires_at else None,
-                "interval_seconds": state.interval,
-            }
-            for state in states
-        ]
-        show.as_json([*told, *({"owner": owner, "state": None, "error": why} for owner, why in failed.items())])
-    else:
-        rows = [(s.owner, s.state.value, f"{s.expires_at:%Y-%m-%d %H:%MZ}" if s.expires_at else "") for s in states]
-        show.table("Consents", ["owner", "state", "request valid until"], rows)
-        for owner, why in failed.items():
-            show.say(f"{owner}: {why}")
-    return INCOMPLETE if failed else OK

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Engine
 from harvester.config import Config
 from harvester.errors import LakeError, LedgerError
 from harvester.harvest import Harvest
-from harvester.intake import Progress, Stores
+from harvester.intake import Progress, Stores, Terms
 from harvester.lake.atomic import replace_with
 from harvester.lake.lake import open_lake, read_identity
 from harvester.lake.layout import Places
@@ -25,16 +25,21 @@ from harvester.lake.lock import writing
 from harvester.lake.quarantine import Quarantine
 from harvester.lake.raw import Archive
 from harvester.lake.registry import Registry
+from harvester.model import WHOLE, Shard
 from harvester.plan import Scope
 from harvester.sma.client import Client
+from harvester.sma.code_client import CodeClient
 from harvester.sma.settings import Credentials, Hosts, Limits
+from harvester.state.connections import Connections
 from harvester.state.database import connect
 from harvester.state.history import History
 from harvester.state.inventory import Inventory
 from harvester.state.ledger import LAKE_ID, Ledger
+from harvester.state.owners import Owners
 from harvester.state.period_ledger import PeriodLedger
 from harvester.state.snapshot import copy_ledger
 from harvester.state.succession import Succession
+from harvester.state.vault import Keyring, Vault, no_key
 
 PATIENCE = 7.0
 """Seconds after which work that has not heeded a signal is cancelled; ten is the promise."""
@@ -50,20 +55,54 @@ def utc_now() -> datetime:
 
 
 def client_of(config: Config, *, wall: Callable[[], datetime] = utc_now) -> Client:
-    """Return a client for the configured cloud; raises `ConfigError` where credentials are missing."""
-    sma, rate = config.sma, config.rate
-    given = sma.credentials()
-    return Client(
-        Hosts(auth_url=sma.auth_url, consent_url=sma.consent_url, monitoring_url=sma.monitoring_url),
-        Credentials(client_id=given.client_id, client_secret=given.client_secret),
-        Limits(
-            timeout_seconds=sma.timeout_seconds,
-            concurrency=rate.concurrency,
-            requests=rate.requests,
-            window_seconds=rate.window_seconds,
-        ),
-        wall=wall,
+    """Return a client for the configured cloud and grant; raises `ConfigError` where credentials or a key are missing.
+
+    In the code grant the ledger, which keeps the owners' tokens, must be there; `LedgerError` is raised else.
+    """
+    if config.sma.grant == "code":
+        return code_client_of(config, wall=wall)
+    return Client(_hosts(config), _credentials(config), _limits(config), wall=wall)
+
+
+def code_client_of(config: Config, *, wall: Callable[[], datetime] = utc_now) -> CodeClient:
+    """Return a client with a token for each owner who connected; raises what `client_of` raises."""
+    credentials, keyring = _credentials(config), keyring_of(config)
+    engine = connect(config.ledger.path, create=False)
+    store = Connections(engine, Vault(engine, keyring, wall), wall)
+    return CodeClient(_hosts(config), credentials, _limits(config), store=store, wall=wall)
+
+
+def keyring_of(config: Config) -> Keyring:
+    """Return the keys that encrypt the owners' tokens; raises `ConfigError` where none or a wrong one is set."""
+    key = config.vault.key
+    if key is None:
+        raise no_key()
+    return Keyring.parse(key.get_secret_value())
+
+
+def _hosts(config: Config) -> Hosts:
+    sma = config.sma
+    return Hosts(auth_url=sma.auth_url, consent_url=sma.consent_url, monitoring_url=sma.monitoring_url)
+
+
+def _credentials(config: Config) -> Credentials:
+    given = config.sma.credentials()
+    return Credentials(client_id=given.client_id, client_secret=given.client_secret)
+
+
+def _limits(config: Config) -> Limits:
+    rate = config.rate
+    return Limits(
+        timeout_seconds=config.sma.timeout_seconds,
+        concurrency=rate.concurrency,
+        requests=rate.requests,
+        window_seconds=rate.window_seconds,
     )
+
+
+def asked_owners(config: Config) -> tuple[str, ...]:
+    """Return the owners whom the configuration names for the custom grant; in the code grant nobody is asked."""
+    return config.sma.owners if config.sma.grant == "custom" else ()
 
 
 def scope_of(config: Config, **chosen: object) -> Scope:
@@ -82,10 +121,10 @@ def scope_of(config: Config, **chosen: object) -> Scope:
 
 
 @contextmanager
-def writable(config: Config, command: str) -> Iterator[Stores]:
+def writable(config: Config, command: str, shard: Shard = WHOLE) -> Iterator[Stores]:
     """Open lake and ledger for writing, under the lake's lock; raises `LakeError` and `LedgerError`."""
     places = Places(config.lake.root)
-    with writing(places, command=command, now=utc_now()):
+    with writing(places, command=command, now=utc_now(), shard=shard):
         host = urlsplit(config.sma.monitoring_url).netloc
         identity = read_identity(places)
         engine = connect(config.ledger.path)
@@ -104,6 +143,7 @@ def writable(config: Config, command: str) -> Iterator[Stores]:
                 succession=Succession(engine),
                 ledger=ledger,
                 periods=PeriodLedger(engine),
+                owners=Owners(engine),
             )
             keep_snapshot(places, engine, utc_now())
         finally:
@@ -172,22 +212,20 @@ def harvest_of(
     config: Config,
     client: Client,
     stores: Stores,
-    stop: Stop,
+    stop: asyncio.Event,
     progress: Progress,
     *,
     wall: Callable[[], datetime] = utc_now,
+    shard: Shard = WHOLE,
 ) -> Harvest:
     """Return one run with the configured limits."""
-    return Harvest(
-        client,
-        stores,
-        owners=config.sma.owners if config.sma.grant == "custom" else (),
+    terms = Terms(
         workers=config.rate.concurrency,
         settle_after=timedelta(days=config.harvest.settle_days),
-        wall=wall,
-        stop=stop.event,
-        progress=progress,
+        owners=config.sma.owners if config.sma.grant == "custom" else (),
+        shard=shard,
     )
+    return Harvest(client, stores, terms, wall=wall, stop=stop, progress=progress)
 
 
 class Stop:

@@ -43,6 +43,8 @@ async def serve(options: Mapping[str, Any], faults: Sequence[str], *, host: str,
         with stop.listening():
             async with serving(settings, host=host, port=port) as running:
                 show.say(f"SMA sandbox on {running.url}; client id and secret {settings.client_id!r}; Ctrl-C ends it")
+                if settings.grant == "code":
+                    show.say(f"Owners sign in at {running.url}/oauth2/auth, password {settings.password!r}")
                 await stop.event.wait()
     except OSError as error:
         raise ConfigError(
@@ -98,7 +100,7 @@ async def _harvest(config: Config, first: date, last: date) -> Report:
         async with client_of(config) as client:
             await _consent(client, config.sma.owners[0])
             wanted = Wanted(command="demo", scope=scope_of(config), span_of=plan.between(first, last))
-            report = await harvest_of(config, client, stores, stop, progress).run(wanted)
+            report = await harvest_of(config, client, stores, stop.event, progress).run(wanted)
             report.signal = stop.signal
             return report
 

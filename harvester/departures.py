@@ -1,30 +1,31 @@
 """Plants that were listed once and are not now: moved to a new id, withdrawn by their owner, or suspended.
 
-An empty or shorter list is a success to SMA, so nothing is concluded from one. A plant is withdrawn when a consent
-reads so or, where consents cannot be read, after it was missing from three lists over a day; until then it is
-suspended: its days stay open, it is asked for now and then, and a person is told.
+An empty or shorter list is a success to SMA, so nothing is concluded from one. A plant is withdrawn when the consent
+of its owner reads so, or those of all owners it may have come with; or, where consents cannot be read, after it was
+missing from three lists over a day. Until then it is suspended: its days stay open, it is asked for now and then, and
+a person is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from harvester.errors import AnswerError, Skip
+from harvester.consents import ENDED
+from harvester.errors import AnswerError
 from harvester.sma.client import Client
 from harvester.sma.consent import ConsentState
 from harvester.sma.wire import masked
 from harvester.state.inventory import Inventory, KnownPlant
+from harvester.state.owners import CUSTOM, KnownOwner, Owners, all_owners
 from harvester.state.succession import Succession
 
 TRACE_AGAIN = timedelta(days=1)
 MISSING_LISTS = 3
 MISSING_FOR = timedelta(days=1)
-MOST_OWNERS = 50
-"""Owners whose consent is read when a plant is missing; more would cost more than they tell."""
-
-_ENDED = {ConsentState.REVOKED, ConsentState.REJECTED, ConsentState.EXPIRED}
+UNREAD_FOR = timedelta(days=1)
+"""A consent that could not be read for so long counts as one that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +40,37 @@ class Departure:
 
 
 async def departures(
-    client: Client, inventory: Inventory, succession: Succession, owners: Sequence[str], *, now: datetime
+    client: Client,
+    inventory: Inventory,
+    succession: Succession,
+    owners: Owners,
+    configured: Sequence[str],
+    *,
+    now: datetime,
 ) -> list[Departure]:
-    """Find out what became of the plants that the newest list lacks; costs a request a day for each at the most."""
+    """Find out what became of the plants that the newest list lacks; costs a request a day for each at the most.
+
+    Consents are not read here: who compared the lists has read those that matter.
+    """
     found: list[Departure] = []
     left: list[KnownPlant] = []
     for known in inventory.plants():
         if not known.missing_count or known.moved_to or known.withdrawn_at:
             continue
-        moved = await _traced(client, inventory, succession, known, now)
+        moved = await _traced(client, inventory, succession, owners, known, now)
         found.extend([moved] if moved else [])
         left.extend([] if moved else [known])
     if left:
-        ended = await _ended(client, owners)
-        found.extend(_judged(succession, known, ended, now) for known in left)
+        came_with, book = owners.came_with(), {each.owner: each for each in owners.known()}
+        everybody = all_owners(configured, book.values())
+        for known in left:
+            candidates = sorted(came_with.get(known.plant.plant_id, everybody))
+            found.append(_judged(succession, known, _ended(book, candidates, now), now))
     return found
 
 
 async def _traced(
-    client: Client, inventory: Inventory, succession: Succession, known: KnownPlant, now: datetime
+    client: Client, inventory: Inventory, succession: Succession, owners: Owners, known: KnownPlant, now: datetime
 ) -> Departure | None:
     """Ask where a plant went; None where nobody knows, or where it was asked not long ago."""
     old = known.plant.plant_id
@@ -76,6 +89,8 @@ async def _traced(
     inventory.add_alias("plant", old, new, now)
     for device_id, name in renamed.items():
         inventory.add_alias("device", device_id, name, now)
+    if origin := owners.came_with().get(old):
+        owners.attribute({new: origin}, now)
     carried = succession.moved(old, new, renamed, now)
     return Departure(known, "moved", f"{_named(known)} goes by the id {new} now; {carried} series were carried over")
 
@@ -87,19 +102,21 @@ async def _device_now(client: Client, device_id: str) -> str | None:
         return None
 
 
-async def _ended(client: Client, owners: Sequence[str]) -> str | None:
-    """Return in words which consents have ended; None where they cannot be read, empty where all hold."""
-    words: list[str] = []
-    for owner in owners[:MOST_OWNERS]:
-        try:
-            consent = await client.consent_state(owner)
-        except Skip:
-            return None
-        if consent.state is ConsentState.UNKNOWN:
-            return None
-        if consent.state in _ENDED:
-            words.append(f"{masked(owner)} ({consent.state.value})")
-    return ", ".join(words) if owners else None
+def _ended(book: Mapping[str, KnownOwner], candidates: Sequence[str], now: datetime) -> str | None:
+    """Return in words whose consents have ended; None where they cannot be read, empty where one still holds."""
+    known = [book.get(name) for name in candidates]
+    ended = [each for each in known if each is not None and each.state in ENDED]
+    holding = [each for each in known if each is None or each.state not in {*ENDED, ConsentState.NOT_ASKED}]
+    if not holding:
+        return ", ".join(f"{masked(each.owner)} ({each.state})" for each in ended) if candidates else None
+    return None if all(_unreadable(each, now) for each in holding) else ""
+
+
+def _unreadable(known: KnownOwner | None, now: datetime) -> bool:
+    """Tell whether nobody knows where a consent stands: the state has no address, or could not be read for a day."""
+    if known is None or known.seen_at is None or known.state == ConsentState.UNKNOWN:
+        return True
+    return known.grant == CUSTOM and now - known.seen_at > UNREAD_FOR
 
 
 def _judged(succession: Succession, known: KnownPlant, ended: str | None, now: datetime) -> Departure:

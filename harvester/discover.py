@@ -18,6 +18,11 @@ from harvester.state.inventory import Inventory, KnownPlant
 
 EXPLORE_AGAIN = timedelta(days=1)
 """Devices and sets change rarely: a plant is enumerated again after this long."""
+NO_PLANT = (
+    "The plant list is empty: no owner's consent is accepted. `harvester consent status` tells who has "
+    "answered, `harvester consent request` asks again."
+)
+"""What a person is told where the list is empty."""
 
 log = structlog.get_logger()
 
@@ -44,26 +49,20 @@ async def list_plants(client: Client, inventory: Inventory, now: datetime) -> li
     The list decides what is harvested, not a remembered consent: SMA lists the plants of every owner who has
     accepted, and an empty list is a success.
     """
-    plants = await client.plants()
+    plants = inventory.unpurged(await client.plants())
     inventory.see_plants(plants, now)
     visible = {plant.plant_id for plant in plants}
     return [known for known in inventory.plants() if known.plant.plant_id in visible]
 
 
-async def visible_plants(client: Client, inventory: Inventory, now: datetime) -> list[KnownPlant]:
-    """Do what `list_plants` does; raise `NothingToAsk` where that brings no plant."""
+async def reached(client: Client, inventory: Inventory, now: datetime) -> list[KnownPlant]:
+    """Do what `list_plants` does; raise `NothingToAsk` where no list is to be had."""
     try:
-        plants = await list_plants(client, inventory, now)
+        return await list_plants(client, inventory, now)
     except NotFound as error:
         raise NothingToAsk(f"{error}. There is no plant list at this address: check sma.monitoring_url.") from error
     except Retry as error:
         raise unreached(client.address, error) from error
-    if not plants:
-        raise NothingToAsk(
-            "The plant list is empty: no owner's consent is accepted. `harvester consent status` tells who has "
-            "answered, `harvester consent request` asks again."
-        )
-    return plants
 
 
 def unreached(address: str, error: Retry) -> NothingToAsk:

@@ -14,6 +14,7 @@ The class says what to do next, the attributes carry the facts, the text says wh
     │       ├── NotFound          404
     │       ├── Forbidden         403
     │       ├── Moved             308 that could not be followed
+    │       ├── OwnerRefused      one owner's token is not taken any more: the consent has ended
     │       └── Rejected          any other 4xx
     └── Stop                      the run ends
         ├── CredentialsRefused    the token endpoint does not take the client
@@ -23,6 +24,7 @@ The class says what to do next, the attributes carry the facts, the text says wh
         │   ├── Locked            another process writes to it
         │   └── Full              no space is left
         └── LedgerError           the ledger cannot be used
+            └── Unsealed          no key opens what is kept encrypted
 
 ``exit_code`` on each class is the code that the command line ends with when that error ends the run.
 """
@@ -94,6 +96,10 @@ class Moved(Skip):
     """A redirect that was not followed: to another host, or in a circle."""
 
 
+class OwnerRefused(Skip):
+    """One owner's token is not taken any more: the consent has ended, and only the owner can renew it."""
+
+
 class Rejected(Skip):
     """Any other refusal (4xx)."""
 
@@ -149,3 +155,7 @@ class LedgerError(Stop):
     """The ledger cannot be used: unreachable, corrupt, of a newer version or of another lake."""
 
     exit_code = 2
+
+
+class Unsealed(LedgerError):
+    """No key of the configuration opens a secret of the ledger: the key is another, or the row was changed."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 
 from harvester import clock, plan
+from harvester.consents import list_plants_of
 from harvester.departures import departures, told
-from harvester.discover import due_for_exploration, explore, visible_plants
-from harvester.due import DueNow, Wanted
-from harvester.intake import Intake, Part, Progress, Stores
+from harvester.discover import due_for_exploration, explore
+from harvester.due import Again, Asked, DueNow, Wanted
+from harvester.intake import Intake, Part, Progress, Stores, Terms
 from harvester.lake.inventory import publish_inventory
 from harvester.model import Period, Plant
 from harvester.plan import Batch, Scope
 from harvester.report import Miss, Report
 from harvester.sma.client import Client
+from harvester.sma.tally import Counts
 from harvester.state.inventory import KnownPlant
 from harvester.week import WeekRule
 
@@ -31,18 +33,18 @@ class Harvest:
         self,
         client: Client,
         stores: Stores,
+        terms: Terms,
         *,
-        owners: Sequence[str],
-        workers: int,
-        settle_after: timedelta,
         wall: Callable[[], datetime],
         stop: asyncio.Event,
         progress: Progress,
     ) -> None:
         self._client = client
         self._stores = stores
-        self._owners = owners
-        self._workers = workers
+        self._shard = terms.shard
+        self._asked = Asked()
+        self._owners = terms.owners
+        self._workers = terms.workers
         self._wall = wall
         self._stop = stop
         self._report = Report("", wall())
@@ -50,28 +52,58 @@ class Harvest:
             client,
             stores,
             self._report,
-            workers=workers,
-            settle_after=settle_after,
+            terms,
             wall=wall,
             stop=stop,
             progress=progress,
         )
         self._probes = 0
+        self._seen: dict[int, int] = {}
 
     async def run(self, wanted: Wanted) -> Report:
         """Ask what is due of what is *wanted*; raises `Stop` errors, everything else is in the report."""
+        before = self._client.counts
         self._report.command = wanted.command
-        plants = await self._enumerate(wanted.scope)
-        for part in sorted({known.part for known in plants}):
-            await self._harvest_part(part, [known.plant for known in plants if known.part == part], wanted)
+        await self._harvest(await self._enumerate(wanted.scope), wanted)
         plan.refuse_nothing(wanted.scope, self._report.series)
         await asyncio.to_thread(publish_inventory, self._stores.lake.places, self._stores.inventory)
-        return self._concluded()
+        return self._concluded(before)
 
-    def _concluded(self) -> Report:
-        report, counts = self._report, self._client.counts
-        report.requests = {kind.value: number for kind, number in counts.requests.items()}
-        report.throttled, report.bytes_read = counts.throttled, counts.bytes_read
+    async def discover(self) -> Report:
+        """Enumerate what there is, and nothing else; raises `Stop` errors."""
+        before = self._client.counts
+        self._report.command = "discover"
+        self._report.plants = len(await self._enumerate(Scope()))
+        await asyncio.to_thread(publish_inventory, self._stores.lake.places, self._stores.inventory)
+        return self._concluded(before)
+
+    async def go_on(self, wanted: Wanted) -> Report:
+        """Do the same as `run` with the plants that were visible last: for a daemon, which discovers on its own clock.
+
+        Called again, it goes on where it was stopped: nothing is asked twice, and all is in one report.
+        """
+        before = self._client.counts
+        self._report.command = wanted.command
+        await self._harvest(self._known(wanted.scope), wanted)
+        return self._concluded(before)
+
+    async def _harvest(self, plants: Sequence[KnownPlant], wanted: Wanted) -> None:
+        self._report.plants = len(plants)
+        for part in sorted({known.part for known in plants if self._shard.takes(known.part)}):
+            if self._stop.is_set():
+                return
+            await self._harvest_part(part, [known.plant for known in plants if known.part == part], wanted)
+
+    def _known(self, scope: Scope) -> list[KnownPlant]:
+        """Return the plants that were on the newest list and are wanted."""
+        listed = (p for p in self._stores.inventory.plants() if not (p.missing_count or p.withdrawn_at or p.moved_to))
+        return [p for p in listed if scope.takes_plant(p.plant.plant_id) and self._has_zone(p.plant)]
+
+    def _concluded(self, before: Counts) -> Report:
+        report, counts = self._report, self._client.counts.since(before)
+        report.requests.update({kind.value: number for kind, number in counts.requests.items()})
+        report.throttled += counts.throttled
+        report.bytes_read += counts.bytes_read
         report.interrupted = self._stop.is_set()
         report.ended_at = self._wall()
         return report
@@ -79,19 +111,19 @@ class Harvest:
     async def _enumerate(self, scope: Scope) -> list[KnownPlant]:
         """Return the plants that are visible and wanted, after a look at what is new of their devices and sets."""
         inventory, now = self._stores.inventory, self._wall()
-        visible = await visible_plants(self._client, inventory, now)
+        visible = await list_plants_of(self._client, inventory, self._stores.owners, self._owners, now)
         self._stores.establish()
         asked = [known for known in visible if scope.takes_plant(known.plant.plant_id)]
         unexplored = due_for_exploration(asked, now)
         trouble = await explore(self._client, inventory, unexplored, now=now, workers=self._workers, stop=self._stop)
         self._report.misses.extend(Miss(f"{t.plant_id} devices and sets", 0, str(t.error)) for t in trouble)
-        left = await departures(self._client, inventory, self._stores.succession, self._owners, now=now)
+        left = await departures(
+            self._client, inventory, self._stores.succession, self._stores.owners, self._owners, now=now
+        )
         self._report.warnings.extend(told(left))
         names = {known.plant.plant_id for known in asked}
         self._report.warnings.extend(f"no visible plant has the id {name}" for name in sorted(scope.plants - names))
-        plants = [p for p in inventory.plants() if p.plant.plant_id in names and self._has_zone(p.plant)]
-        self._report.plants = len(plants)
-        return plants
+        return [p for p in inventory.plants() if p.plant.plant_id in names and self._has_zone(p.plant)]
 
     def _has_zone(self, plant: Plant) -> bool:
         try:
@@ -104,19 +136,25 @@ class Harvest:
     async def _harvest_part(self, number: int, plants: Sequence[Plant], wanted: Wanted) -> None:
         """Ask what is due of one part until nothing is: spoiled answers and days a Week left out come again."""
         due = DueNow(self._stores.inventory, self._stores.ledger, number, plants, wanted)
-        self._report.series += len(due.offered)
+        self._seen[number] = due.series
+        self._report.series = sum(self._seen.values())
         part = Part(
             zones={plant.plant_id: plant.timezone for plant in plants},
-            series={known.series: known for known in due.offered},
+            series=due.known,
+            # What the ledger says is enough where it is asked; a repair asks over its head, and each day once.
+            asked=Asked() if wanted.again is Again.DUE else self._asked,
         )
+        leave = self._intake.gave_up
+        for within in due.pieces(self._wall()):
+            while not self._stop.is_set():
+                rule = self._intake.rule
+                batches = due.batches(rule, self._wall(), leave=leave, asked=part.asked, within=within)
+                if not batches:
+                    break
+                await self._intake.stream(self._probe(batches, rule) or batches, part)
+            due.remember()
         while not self._stop.is_set():
-            rule = self._intake.rule
-            batches = due.batches(rule, self._wall(), leave=self._intake.gave_up, asked=part.asked)
-            if not batches:
-                break
-            await self._intake.stream(self._probe(batches, rule) or batches, part)
-        while not self._stop.is_set():
-            sums = due.sums(self._stores.periods, self._wall(), leave=self._intake.gave_up)
+            sums = due.sums(self._stores.periods, self._wall(), leave=leave, asked=part.asked)
             if not sums:
                 break
             await self._intake.stream(sums, part)

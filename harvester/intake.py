@@ -25,12 +25,13 @@ from harvester.lake.lake import Lake, establish
 from harvester.lake.quarantine import Quarantine
 from harvester.lake.raw import Archive, answer_of
 from harvester.lake.registry import Registry
-from harvester.model import Payload, Period, Series, Slice
+from harvester.model import WHOLE, Payload, Period, Series, Shard, Slice
 from harvester.plan import Batch
 from harvester.report import Report
 from harvester.sma.client import Client
 from harvester.state.inventory import Inventory, KnownSeries
 from harvester.state.ledger import LAKE_ID, Failure, Ledger, Read
+from harvester.state.owners import Owners
 from harvester.state.period_ledger import PeriodLedger, StretchFailure
 from harvester.state.succession import Succession
 from harvester.taken import Taken
@@ -67,6 +68,7 @@ class Stores:
     succession: Succession
     ledger: Ledger
     periods: PeriodLedger
+    owners: Owners
     raw: Archive | None = None
     """None where answers are not to be kept."""
 
@@ -74,6 +76,20 @@ class Stores:
         """Tie lake and ledger to each other and to the cloud, now that it has answered."""
         establish(self.lake)
         self.ledger.record(LAKE_ID, self.lake.identity.lake_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How a harvest works, whatever it is asked for."""
+
+    workers: int
+    """Requests in flight."""
+    settle_after: timedelta
+    """How long after its local end a read settles a day."""
+    owners: Sequence[str] = ()
+    """E-mail addresses of those who were asked for consent by the configuration."""
+    shard: Shard = WHOLE
+    """Which of the lake's parts are its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +112,8 @@ class Intake:
         client: Client,
         stores: Stores,
         report: Report,
+        terms: Terms,
         *,
-        workers: int,
-        settle_after: timedelta,
         wall: Callable[[], datetime],
         stop: asyncio.Event,
         progress: Progress,
@@ -106,8 +121,8 @@ class Intake:
         self._client = client
         self._stores = stores
         self._report = report
-        self._workers = workers
-        self._settle_after = settle_after
+        self._workers = terms.workers
+        self._settle_after = terms.settle_after
         self._wall = wall
         self._stop = stop
         self._progress = progress

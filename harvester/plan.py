@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
+from itertools import pairwise
 
 from harvester import clock
 from harvester.errors import ConfigError
@@ -69,6 +70,10 @@ class Span:
     def __bool__(self) -> bool:
         return self.first <= self.last
 
+    def within(self, other: Span) -> Span:
+        """Return the days that both have."""
+        return Span(max(self.first, other.first), min(self.last, other.last))
+
     def until_yesterday(self, today: date) -> Span:
         """Return it without the running day."""
         return Span(self.first, min(self.last, today - _DAY))
@@ -92,19 +97,42 @@ class Batch:
         return any(piece.period.summed for piece in self.slices)
 
 
+EVER = Span(date.min, date.max)
+"""All days there are."""
+
+
+def pieces(whole: Span, days: int) -> list[Span]:
+    """Cut all days into spans of which none has more than *days* days of *whole*, ascending; the outer ones are open.
+
+    What is planned and asked piece by piece needs no more memory for years than for weeks.
+    """
+    cuts = [whole.first + _DAY * n for n in range(days, (whole.last - whole.first).days + 1, days)] if whole else []
+    return [Span(a, b - _DAY if b < date.max else b) for a, b in pairwise([date.min, *cuts, date.max])]
+
+
 def refuse_nothing(scope: Scope, matched: int) -> None:
     """Refuse a selection that fits none of the series that are known, most likely misspelt; raises `ConfigError`."""
     if not matched and scope.narrow:
         raise ConfigError(f"nothing fits {scope.words()}. `harvester discover` lists plants, devices and sets.")
 
 
-SpanOf = Callable[[Plant, str], Span]
-"""Which days of a measurement set of a plant a run is asked for."""
+@dataclass(frozen=True, slots=True)
+class SpanOf:
+    """Which days of a measurement set of a plant a run is asked for."""
+
+    days: Callable[[Plant, str], Span]
+    """From a plant and the name of a set."""
+    apart: frozenset[str] = frozenset()
+    """Sets whose days may be others than those of the rest, which all have the same ones at one plant."""
+
+    def __call__(self, plant: Plant, name: str) -> Span:
+        """Return the plant-local days that are wanted of the set *name* of *plant*."""
+        return self.days(plant, name)
 
 
 def between(first: date, last: date) -> SpanOf:
     """Ask every set for the plant-local days from *first* to *last*, both inclusive."""
-    return lambda _plant, _set: Span(first, last)
+    return SpanOf(lambda _plant, _set: Span(first, last))
 
 
 def recent(first_day: Callable[[date, date | None], date], live_sets: Collection[str], now: datetime) -> SpanOf:
@@ -118,7 +146,17 @@ def recent(first_day: Callable[[date, date | None], date], live_sets: Collection
         today = clock.local_day(now, where)
         return Span(first_day(today, start_day(plant)), today if name in live_sets else today - _DAY)
 
-    return span
+    return SpanOf(span, frozenset(live_sets))
+
+
+def running(now: datetime) -> SpanOf:
+    """Ask every set for the day that runs at the plant *now*."""
+
+    def span(plant: Plant, _set: str) -> Span:
+        day = today(plant, now)
+        return Span(day, day)
+
+    return SpanOf(span)
 
 
 def applicable(asked: Span, plant: Plant, device: Device | None, now: datetime) -> Span:

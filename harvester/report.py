@@ -49,7 +49,7 @@ class Report:
     not_asked: Counter[str] = field(default_factory=Counter)
     """Requests left out after repeated failures, by series."""
     warnings: list[str] = field(default_factory=list)
-    requests: dict[str, int] = field(default_factory=dict)
+    requests: Counter[str] = field(default_factory=Counter)
     """Requests that left, by kind, each try counted."""
     throttled: int = 0
     bytes_read: int = 0

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from running import accept_all, backfilled, command, configured, environment, harvested
 from truth_frames import days, differences, lake_tables, truth_tables
 
-from harvester.commands import repair
 from harvester.compose import readable, scope_of, utc_now, writable
 from harvester.config import Config
 from harvester.due import Asked
+from harvester.errand import Errand, wanted
 from harvester.model import Series
 from harvester.report import Report
 from harvester.sandbox import Cloud, Faults, Settings, serving
@@ -26,7 +26,8 @@ DAYS = st.sets(st.dates(date(1999, 12, 1), date(2032, 3, 1)), max_size=30)
 
 async def repaired(config: Config, first: date, last: date, *, force: bool = False) -> Report:
     """Do what `repair` does and return the report."""
-    return await harvested(config, repair(first, last, scope_of(config), force=force))
+    errand = Errand(command="repair", scope=scope_of(config), first=first, last=last, force=force)
+    return await harvested(config, wanted(errand, config, utc_now()))
 
 
 def summary(config: Config) -> Summary:

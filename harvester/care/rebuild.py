@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import shutil
 from collections import Counter
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
+from harvester.care.entombing import entomb
 from harvester.errors import LakeError, LedgerError
 from harvester.lake import evidence
 from harvester.lake.atomic import replace_with
@@ -22,6 +24,7 @@ from harvester.questions.aliases import Aliases
 from harvester.state.database import connect
 from harvester.state.inventory import Inventory
 from harvester.state.ledger import LAKE_ID, Ledger, Read
+from harvester.state.purges import Purges
 from harvester.state.restoration import Restoration
 from harvester.state.snapshot import examine, refuse_newer
 
@@ -43,6 +46,8 @@ class Rebuilt:
     """Plants that the snapshot did not know."""
     again: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Series-days to ask again, by level and set."""
+    purges: int = 0
+    """Deletions on an owner's wish that were begun and are to be finished."""
 
 
 def rebuild(places: Places, file: Path, *, force: bool, now: datetime) -> Rebuilt:
@@ -67,11 +72,14 @@ def rebuild(places: Places, file: Path, *, force: bool, now: datetime) -> Rebuil
             ledger, inventory = Ledger(engine), Inventory(engine, plants_per_file=per_file)
             ledger.record(LAKE_ID, identity.lake_id)
             restoration = Restoration(engine, plants_per_file=per_file)
+            purges = Purges(engine)
+            entomb(places, purges, now, done=True)
             _Evidence(places, ledger, inventory, restoration, done, now).take_in()
+            done.purges = entomb(places, purges, now, done=False)
         finally:
             engine.dispose()
         done.aside = _move_aside(file, now)
-        replace_with(file, lambda temporary: shutil.copyfile(fresh, temporary))
+        replace_with(file, lambda temporary: shutil.copyfile(fresh, temporary), mode=0o600)
     finally:
         _remove(fresh)
     return done
@@ -115,6 +123,12 @@ def _move_aside(file: Path, now: datetime) -> Path | None:
         with contextlib.suppress(FileNotFoundError):
             Path(f"{file}{companion}").rename(f"{aside}{companion}")
     return aside
+
+
+def remains(file: Path) -> list[Path]:
+    """Return the ledgers that rebuilding *file* has moved aside, and what a rebuild left that was killed."""
+    folder, name = file.parent, glob.escape(file.name)
+    return sorted({*folder.glob(f"{name}.aside-*"), *folder.glob(f".{name}.*")})
 
 
 def _remove(file: Path) -> None:

@@ -99,6 +99,17 @@ class Replay:
 
     def run(self) -> Outcome:
         """Make every partition anew that an archived answer tells of; raises `LakeError`."""
+        for _ in self.steps():
+            pass
+        return self._outcome
+
+    @property
+    def outcome(self) -> Outcome:
+        """What was done so far."""
+        return self._outcome
+
+    def steps(self) -> Iterator[None]:
+        """Do what `run` does, a week of one table and part at a time; between two steps others may write."""
         record_replay(self._places, self._earlier, self._this)  # first: the rows to come bear its moment
         kept: dict[tuple[int, str], set[date]] = {}
         for pack in self._places.packs():
@@ -106,9 +117,9 @@ class Replay:
         for (part, table), weeks in sorted(kept.items()):
             for week in sorted({w + _WEEK * n for w in weeks for n in (-1, 0, 1)}):
                 self._week(part, table, week)
+                yield
         settled = Settled(self._stores, self._archive, self._order.scope, self._order.first, self._order.last)
         self._outcome.missing.extend(settled.unarchived(self._unusable))
-        return self._outcome
 
     def _week(self, part: int, table: str, week: date) -> None:
         first, last = max(week, self._order.first), min(week + 6 * _DAY, self._order.last)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from harvester import clock, show
@@ -11,7 +12,10 @@ from harvester.care.rebuild import Rebuilt, rebuild
 from harvester.care.replay import Order, Outcome, Replay
 from harvester.compose import readable, utc_now, writable
 from harvester.config import Config
-from harvester.errors import ConfigError
+from harvester.errand import Done, Errand
+from harvester.errors import ConfigError, Locked
+from harvester.handover import hand_over
+from harvester.intake import Stores
 from harvester.lake.check import check
 from harvester.lake.lake import read_identity
 from harvester.lake.layout import Places
@@ -26,18 +30,37 @@ from harvester.state.snapshot import examine
 _MOST_LISTED = 20
 
 
-def replay(config: Config, order: Order, *, as_json: bool) -> int:
+async def replay(config: Config, errand: Errand, *, wait: bool, as_json: bool) -> int:
     """Make partitions again from archived answers, print what was done, and return the exit code."""
-    if order.last < order.first:
-        raise ConfigError(f"--from {order.first} is after --to {order.last}: give the earlier day first")
-    with writable(config, "replay") as stores:
-        _know_zones(order, stores.inventory)
-        outcome = Replay(stores, order, utc_now()).run()
+    try:
+        with writable(config, "replay") as stores:
+            done = replayed(begun_replay(stores, errand, utc_now()).run())
+    except Locked as error:
+        if not error.daemons:
+            raise
+        return await hand_over(config, errand, error.daemons, wait=wait, as_json=as_json)
     if as_json:
-        show.as_json(_replay_facts(outcome))
+        show.as_json(done.facts)
     else:
-        _tell_replay(outcome)
-    return OK if outcome.whole else INCOMPLETE
+        done.tell()
+    return done.exit_code
+
+
+def begun_replay(stores: Stores, errand: Errand, now: datetime) -> Replay:
+    """Return the replay that *errand* asks for; raises `ConfigError` for zones that nobody knows."""
+    first, last = errand.days
+    order = Order(scope=errand.scope, first=first, last=last, zones=errand.zones)
+    _know_zones(order, stores.inventory)
+    return Replay(stores, order, now)
+
+
+def replayed(outcome: Outcome) -> Done:
+    """Return what a replay came to."""
+    return Done(
+        exit_code=OK if outcome.whole else INCOMPLETE,
+        facts=_replay_facts(outcome),
+        tell=lambda: _tell_replay(outcome),
+    )
 
 
 def _know_zones(order: Order, inventory: Inventory) -> None:
@@ -116,6 +139,7 @@ def _rebuild_facts(done: Rebuilt) -> dict[str, Any]:
         "passed_over": done.passed_over,
         "moved_aside": str(done.aside) if done.aside else None,
         "plants_added": done.plants,
+        "purges_to_finish": done.purges,
         "ask_again": [
             {"level": level, "set": name, "series_days": days} for (level, name), days in sorted(done.again.items())
         ],
@@ -128,6 +152,8 @@ def _tell_rebuild(done: Rebuilt) -> None:
     show.tell(f"The ledger was made again from {source}.")
     if done.aside:
         show.tell(f"The one that was in place is now {done.aside}")
+    if done.purges:
+        show.tell(f"{done.purges:,} purges were begun and are not done: `harvester consent purge` of the same owners.")
     rows = [(level, name, days) for (level, name), days in sorted(done.again.items())]
     show.table("To be asked again", ["level", "set", "series-days"], rows)
 

@@ -14,7 +14,10 @@ import typer
 
 from harvester import __version__, commands, config, demo, log, show
 from harvester.cli import care as cli_care
+from harvester.cli import consent as cli_consent
 from harvester.cli import energy as cli_energy
+from harvester.cli import ops as cli_ops
+from harvester.cli import purge as cli_purge
 from harvester.cli import questions as cli_questions
 from harvester.cli.options import (
     AsJson,
@@ -23,8 +26,8 @@ from harvester.cli.options import (
     From,
     MaybeFrom,
     MaybeTo,
+    NoWait,
     OneLevel,
-    Owners,
     Plants,
     Sets,
     To,
@@ -32,13 +35,12 @@ from harvester.cli.options import (
     load,
     parse_day,
 )
-from harvester.compose import scope_of
+from harvester.compose import scope_of, utc_now
 from harvester.config import LOCAL_OWNER
-from harvester.errors import ConfigError, HarvestError
+from harvester.errand import Errand, wanted
+from harvester.errors import HarvestError
 from harvester.lake.dictionary import lake_dictionary
 from harvester.questions import preview
-from harvester.sma.client import Client
-from harvester.sma.consent import Consent, ConsentState
 
 LOCAL_PORT = 8642
 """Where `sma.environment = "local"` expects the sandbox."""
@@ -50,12 +52,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-consent = typer.Typer(no_args_is_help=True, help="Ask plant owners for consent, and see how they answered.")
 schema = typer.Typer(no_args_is_help=True, help="Print the contracts: of the configuration and of the lake.")
-app.add_typer(consent, name="consent")
 app.add_typer(schema, name="schema")
 cli_care.register(app)
+cli_consent.register(app)
 cli_energy.register(app)
+cli_ops.register(app)
+cli_purge.register(cli_consent.consent)
 cli_questions.register(app)
 
 
@@ -85,11 +88,13 @@ def _options(
 
 
 @app.command()
-def run(context: typer.Context, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
+def run(
+    context: typer.Context, no_wait: NoWait = False, config_file: ConfigFile = None, as_json: AsJson = False
+) -> None:
     """Harvest what is due now: one pass, for cron or a timer."""
     loaded = load(context, config_file)
-    wanted = commands.recent(loaded, scope_of(loaded))
-    raise typer.Exit(commands.run_loop(commands.harvest(loaded, wanted, as_json=as_json)))
+    errand = Errand(command="run", scope=scope_of(loaded))
+    raise typer.Exit(commands.run_loop(commands.harvest(loaded, errand, wait=not no_wait, as_json=as_json)))
 
 
 @app.command()
@@ -102,14 +107,15 @@ def backfill(
     set_: Sets = None,
     level: OneLevel = None,
     newest_first: Annotated[bool, typer.Option("--newest-first", help="Begin with the latest week.")] = False,
+    no_wait: NoWait = False,
     config_file: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Harvest a span of days, whatever of it is not settled; run it again to go on where it ended."""
     loaded = load(context, config_file)
     scope = chosen(loaded, plant, device, set_, level)
-    wanted = commands.backfill(first, last, scope, newest_first=newest_first)
-    raise typer.Exit(commands.run_loop(commands.harvest(loaded, wanted, as_json=as_json)))
+    errand = Errand(command="backfill", scope=scope, first=first, last=last, newest_first=newest_first)
+    raise typer.Exit(commands.run_loop(commands.harvest(loaded, errand, wait=not no_wait, as_json=as_json)))
 
 
 @app.command()
@@ -131,8 +137,8 @@ def plan(
         raise typer.Exit(preview.live(loaded, as_json=as_json))
     if first is None or last is None:
         raise typer.BadParameter("give --from and --to, or --live")
-    wanted = commands.backfill(first, last, chosen(loaded, plant, device, set_, level), newest_first=False)
-    raise typer.Exit(preview.costs(loaded, wanted, as_json=as_json))
+    errand = Errand(command="backfill", scope=chosen(loaded, plant, device, set_, level), first=first, last=last)
+    raise typer.Exit(preview.costs(loaded, wanted(errand, loaded, utc_now()), as_json=as_json))
 
 
 @app.command()
@@ -146,45 +152,6 @@ def discover(context: typer.Context, config_file: ConfigFile = None, as_json: As
 def status(context: typer.Context, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
     """Print what lake and ledger hold."""
     raise typer.Exit(commands.status(load(context, config_file), as_json=as_json))
-
-
-@consent.command("request")
-def consent_request(
-    context: typer.Context, owners: Owners = None, config_file: ConfigFile = None, as_json: AsJson = False
-) -> None:
-    """Have SMA ask owners by e-mail; repeat it when a mail was lost or a plant was added. Does not wait."""
-    work = commands.consent(load(context, config_file), owners or (), Client.consent_request, as_json=as_json)
-    raise typer.Exit(commands.run_loop(work))
-
-
-@consent.command("status")
-def consent_status(
-    context: typer.Context, owners: Owners = None, config_file: ConfigFile = None, as_json: AsJson = False
-) -> None:
-    """Print how owners have answered."""
-    work = commands.consent(load(context, config_file), owners or (), Client.consent_state, as_json=as_json)
-    raise typer.Exit(commands.run_loop(work))
-
-
-@consent.command("simulate")
-def consent_simulate(
-    context: typer.Context,
-    owners: Owners = None,
-    state: Annotated[str, typer.Option("--state", help="accepted, rejected or revoked.")] = "accepted",
-    config_file: ConfigFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Play the owner, which only a sandbox lets one do."""
-    loaded, answer = load(context, config_file), ConsentState(state)
-    if loaded.sma.environment == "production":
-        raise ConfigError('consent simulate works on a sandbox only; sma.environment is "production"')
-    if answer not in {ConsentState.ACCEPTED, ConsentState.REJECTED, ConsentState.REVOKED}:
-        raise typer.BadParameter(f"--state {state!r}: accepted, rejected or revoked")
-
-    async def act(client: Client, owner: str) -> Consent:
-        return await client.consent_simulate(owner, answer)
-
-    raise typer.Exit(commands.run_loop(commands.consent(loaded, owners or (), act, as_json=as_json)))
 
 
 @app.command()
@@ -201,6 +168,13 @@ def sandbox(
         Literal["plants", "sma"], typer.Option(help="plants, or sma: as starved as SMA's own sandbox.")
     ] = "plants",
     accept: Annotated[bool, typer.Option("--accept", help="Accept consent requests at once.")] = False,
+    grant: Annotated[
+        Literal["custom", "code"],
+        typer.Option(help="Which grant the client has: custom, or code: owners sign in at /oauth2/auth."),
+    ] = "custom",
+    redirect: Annotated[
+        list[str] | None, typer.Option(help="A registered redirect_uri of grant code; default: any loopback address.")
+    ] = None,
     requests: Annotated[int | None, typer.Option(help="Requests per window and client; default: no limit.")] = None,
     window: Annotated[float, typer.Option(help="Length of the window in seconds.")] = 300.0,
     week: Annotated[Literal["date", "monday", "sunday"], typer.Option(help="Where a Week begins.")] = "date",
@@ -216,6 +190,8 @@ def sandbox(
         "seed": seed,
         "profile": profile,
         "accept": accept,
+        "grant": grant,
+        "redirect_uris": tuple(redirect or ()),
         "requests": requests,
         "window_seconds": window,
         "week": week,

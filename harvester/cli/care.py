@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from harvester import commands
 from harvester.care import tending as care
-from harvester.care.replay import Order
-from harvester.cli.options import AsJson, ConfigFile, Devices, From, OneLevel, Plants, Sets, To, chosen, load
+from harvester.cli.options import AsJson, ConfigFile, Devices, From, NoWait, OneLevel, Plants, Sets, To, chosen, load
+from harvester.errand import Errand
 
 ledger = typer.Typer(no_args_is_help=True, help="Check the ledger, or make it again.")
 lake = typer.Typer(no_args_is_help=True, help="Check the lake's files, or bring them up to the present columns.")
@@ -42,14 +43,16 @@ def replay(
         list[str] | None,
         typer.Option("--zone", metavar="PLANT=IANA", help="The plant's right zone, whatever SMA said; repeatable."),
     ] = None,
+    no_wait: NoWait = False,
     config_file: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Make tables again from archived answers, after a loss or a fix; spends no request."""
     loaded = load(context, config_file)
     zones = dict(parse_zone(text) for text in zone or ())
-    order = Order(scope=chosen(loaded, plant, device, set_, level), first=first, last=last, zones=zones)
-    raise typer.Exit(care.replay(loaded, order, as_json=as_json))
+    scope = chosen(loaded, plant, device, set_, level)
+    errand = Errand(command="replay", scope=scope, first=first, last=last, zones=zones)
+    raise typer.Exit(commands.run_loop(care.replay(loaded, errand, wait=not no_wait, as_json=as_json)))
 
 
 @ledger.command("rebuild")

@@ -28,6 +28,7 @@ ConfigFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="Configuration file; or HARVESTER_CONFIG.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Where a daemon does the work: place the order and leave.")]
 From = Annotated[
     date, typer.Option("--from", metavar="DATE", parser=parse_day, help="First plant-local day, inclusive.")
 ]

@@ -15,6 +15,7 @@ from harvester.cli.options import (
     From,
     MaybeFrom,
     MaybeTo,
+    NoWait,
     OneLevel,
     Plants,
     Sets,
@@ -22,6 +23,7 @@ from harvester.cli.options import (
     chosen,
     load,
 )
+from harvester.errand import Errand
 from harvester.questions import asking as questions
 from harvester.questions import explaining
 from harvester.questions.asking import Question
@@ -79,13 +81,15 @@ def repair(
     set_: Sets = None,
     level: OneLevel = None,
     force: Annotated[bool, typer.Option("--force", help="Ask the settled days again, too.")] = False,
+    no_wait: NoWait = False,
     config_file: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask now what is not settled in a span of days, without waiting for its next look."""
     loaded = load(context, config_file)
-    wanted = commands.repair(first, last, chosen(loaded, plant, device, set_, level), force=force)
-    raise typer.Exit(commands.run_loop(commands.harvest(loaded, wanted, as_json=as_json)))
+    scope = chosen(loaded, plant, device, set_, level)
+    errand = Errand(command="repair", scope=scope, first=first, last=last, force=force)
+    raise typer.Exit(commands.run_loop(commands.harvest(loaded, errand, wait=not no_wait, as_json=as_json)))
 
 
 def explain(

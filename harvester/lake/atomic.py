@@ -48,6 +48,25 @@ def _forget(temporary: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def remove(path: Path, *, root: Path) -> None:
+    """Remove *path*, durably, and the folders below *root* that it leaves empty; raise `LakeError` where it stays."""
+    try:
+        path.unlink(missing_ok=True)
+        folder = path.parent
+        with contextlib.suppress(OSError):  # one that holds other files is to stay
+            while folder != root:
+                folder.rmdir()
+                folder = folder.parent
+        _sync(folder)
+    except OSError as error:
+        raise refusal(path, error) from error
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """Return what writers that were killed left below *folder*; whoever asks must be the one writer."""
+    return sorted(folder.rglob(f".*{TEMPORARY}*"))
+
+
 def refusal(path: Path, error: OSError) -> LakeError:
     """Say what a failed write means and what to do about it."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

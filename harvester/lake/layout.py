@@ -8,6 +8,7 @@
     <root>/_harvester/                                  everything that is not data
     <root>/_harvester/raw/<table>/week=YYYY-MM-DD/part-NNNNN-<hash>.pack   answers as they came
     <root>/_harvester/snapshots/ledger-YYYYMMDD.db                         copies of the ledger
+    <root>/_harvester/audit.jsonl                                          who deleted what
 """
 
 from __future__ import annotations
@@ -141,6 +142,11 @@ class Places:
     def snapshots(self) -> Path:
         """Copies of the ledger."""
         return self.own / "snapshots"
+
+    @property
+    def audit(self) -> Path:
+        """Who deleted what, and when; written to its end and never changed."""
+        return self.own / "audit.jsonl"
 
     def snapshot(self, day: date) -> Path:
         """Where the copy of the ledger lies that was made on *day* (UTC)."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
-from harvester.lake.atomic import replace_file
+from harvester.lake.atomic import remove, replace_file
 from harvester.lake.decode import Bad
 from harvester.lake.layout import Places
 
@@ -52,7 +54,38 @@ class Quarantine:
                 file.unlink(missing_ok=True)
         self._bytes = None
 
+    def of(self, plants: Collection[str]) -> tuple[int, list[Path]]:
+        """Return how many answers of *plants* there are, and their files.
+
+        Bodies without facts are among the files: a writer was killed between the two, and nobody can tell whose they
+        are. What cannot be read as facts tells nothing either.
+        """
+        mine: set[str] = set()
+        others: set[str] = set()
+        for file in self.places.quarantine.glob("*.json"):
+            series = _slice_of(file).partition("/")[0]
+            (mine if not series or series in plants else others).add(file.stem)
+        files = sorted(self.places.quarantine.glob("*"))
+        return len(mine), [file for file in files if file.stem not in others]
+
+    def forget(self, plants: Collection[str]) -> int:
+        """Remove the answers of *plants* and return how many there were; raises `LakeError`."""
+        answers, files = self.of(plants)
+        for file in sorted(files, key=lambda file: file.suffix):  # bodies first: their facts say whose they are
+            remove(file, root=self.places.own)
+        self._bytes = None
+        return answers
+
     def _stored(self) -> int:
         if self._bytes is None:
             self._bytes = sum(file.stat().st_size for file in self.places.quarantine.glob("*"))
         return self._bytes
+
+
+def _slice_of(facts: Path) -> str:
+    """Return what was asked, as written down beside an answer; empty where that cannot be read."""
+    try:
+        told = json.loads(facts.read_bytes())
+    except (OSError, ValueError):
+        return ""
+    return str(told.get("slice", "")) if isinstance(told, dict) else ""

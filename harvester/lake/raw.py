@@ -138,6 +138,12 @@ class Archive:
                     yield from _unpacked(path, table, wanted)
                 first += rows
 
+    def stored(self, pack: Pack) -> frozenset[bytes]:
+        """Return the hashes of the bodies that are in *pack* itself; raises `LakeError`."""
+        with _reading(self._places.pack(pack)) as file:
+            rows = file.read(columns=["sha256", "body"])
+            return frozenset(rows.filter(rows["body"].is_valid()).column("sha256").to_pylist())
+
     def size(self) -> Size:
         """Count answers and bytes; a damaged pack counts for its bytes alone."""
         answers = size = 0
@@ -160,10 +166,12 @@ class Archive:
                 known[answer.sha256] |= claims
                 new.append((answer, None if stored else body))
         if new:
-            told = "\n".join(f"{a.slice} {a.asked_at} {a.sha256.hex()}" for a, _ in new)
-            pack = Pack(table, week, part, hashlib.sha256(told.encode()).hexdigest()[:16])
-            replace_with(self._places.pack(pack), lambda file: _write(file, new), mode=0o600)
+            self.put(pack_of(table, week, part, [answer for answer, _ in new]), new)
         return len(new)
+
+    def put(self, pack: Pack, answers: Sequence[tuple[Answer, bytes | None]]) -> None:
+        """Write *pack* whole; a body that is None is in another pack of the same folder. Raises `LakeError`."""
+        replace_with(self._places.pack(pack), lambda file: _write(file, answers), mode=0o600)
 
     def _known(self, part: int, table: str, week: date) -> dict[bytes, set[tuple[Series, date]]]:
         """Return which content is stored and which days it settled; a damaged pack holds nothing to rely on."""
@@ -182,6 +190,12 @@ class Archive:
 def week_of(day: date) -> date:
     """Return the Monday on or before *day*: packs are grouped by it, whatever a ``Week`` of SMA covers."""
     return day - timedelta(days=day.weekday())
+
+
+def pack_of(table: str, week: date, part: int, answers: Iterable[Answer]) -> Pack:
+    """Return the pack that holds exactly *answers*: it is called by what they say, so the same are the same."""
+    told = "\n".join(f"{a.slice} {a.asked_at} {a.sha256.hex()}" for a in answers)
+    return Pack(table, week, part, hashlib.sha256(told.encode()).hexdigest()[:16])
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 
 import msgspec
@@ -43,3 +43,13 @@ def correction(replays: Sequence[Replayed], plant_id: str, asked_at: datetime) -
     """Return the zone that holds instead of what an answer of the plant says that was asked at *asked_at*."""
     said = (each.zones[plant_id] for each in reversed(replays) if plant_id in each.zones and asked_at <= each.at)
     return next(said, None)
+
+
+def forget_zones(places: Places, known: Sequence[Replayed], plants: Collection[str]) -> None:
+    """Take *plants* out of the record of the *known* replays; raises `LakeError`."""
+    left = [
+        msgspec.structs.replace(each, zones={p: zone for p, zone in each.zones.items() if p not in plants})
+        for each in known
+    ]
+    if left != list(known):
+        replace_file(places.replays, msgspec.json.format(msgspec.json.encode(left)) + b"\n", mode=0o600)

@@ -76,7 +76,7 @@ def estimate(
     offered = 0
     for part, members in sorted(plants.items()):
         due = DueNow(inventory, ledger, part, members, wanted)
-        offered += len(due.offered)
+        offered += due.series
         batches = due.batches(rule, now, leave=lambda _: False)
         batches += due.sums(sums, now, leave=lambda _: False) if sums else []
         slices.extend(s for batch in batches for s in batch.slices)

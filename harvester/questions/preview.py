@@ -9,6 +9,7 @@ from harvester.compose import Readable, readable, utc_now
 from harvester.config import Config
 from harvester.due import Wanted
 from harvester.lake.measure import bytes_per_row
+from harvester.questions import budget
 from harvester.questions.estimate import Estimate, estimate, rows_of_a_day
 from harvester.questions.freshness import Freshness, LiveSeries, hold
 from harvester.report import OK
@@ -19,17 +20,19 @@ _MINUTES_A_DAY = 24 * 60
 def costs(config: Config, wanted: Wanted, *, as_json: bool) -> int:
     """Print what *wanted* would cost, and return the exit code."""
     with readable(config) as stores:
-        found = estimate(stores.inventory, stores.ledger, wanted, utc_now(), stores.periods)
+        now = utc_now()
+        found = estimate(stores.inventory, stores.ledger, wanted, now, stores.periods)
         size = round(found.rows * bytes_per_row(stores.places))
-    minutes = found.minutes(config.rate.requests, config.rate.window_seconds)
+        limit = budget.present(config, now)
+    minutes = found.minutes(limit.requests, limit.window_seconds)
     if as_json:
-        show.as_json({**found.facts(), "bytes": size, "minutes": minutes})
+        show.as_json({**found.facts(), "bytes": size, "minutes": minutes, "budget": limit.facts()})
         return OK
-    _tell(found, size, minutes)
+    _tell(found, size, minutes, limit)
     return OK
 
 
-def _tell(found: Estimate, size: int, minutes: float | None) -> None:
+def _tell(found: Estimate, size: int, minutes: float | None, limit: budget.Budget) -> None:
     heads = ["set", "series", "series-days", "requests"]
     show.table("Requests", heads, [(c.set, c.series, c.series_days, c.requests) for c in found.by_set])
     show.tell(
@@ -37,9 +40,12 @@ def _tell(found: Estimate, size: int, minutes: float | None) -> None:
         f"at most {found.rows:,} rows, about {show.size(size)} in the lake"
     )
     if minutes is None:
-        show.tell("How long that takes depends on your budget: set rate.requests to what SMA allows.")
+        show.tell(
+            "How long that takes depends on your budget: set rate.requests to what SMA allows, or let the first run "
+            "learn it."
+        )
     else:
-        show.tell(f"{minutes:,.1f} minutes under the present budget")
+        show.tell(f"{minutes:,.1f} minutes under the present budget of {_named(limit)}")
     if not found.plants:
         show.tell("No plant is known yet: run `harvester discover` first.")
 
@@ -47,9 +53,10 @@ def _tell(found: Estimate, size: int, minutes: float | None) -> None:
 def live(config: Config, *, as_json: bool) -> int:
     """Print the freshness that the budget can hold for the live sets, and return the exit code."""
     with readable(config) as stores:
-        found = _held(config, stores)
+        limit = budget.present(config, utc_now())
+        found = _held(config, stores, limit)
     if as_json:
-        show.as_json(found.facts())
+        show.as_json({**found.facts(), "budget": limit.facts()})
         return OK
     show.tell(
         f"{found.live_series:,} live series ({', '.join(config.harvest.live_sets)}), each asked every "
@@ -61,13 +68,13 @@ def live(config: Config, *, as_json: bool) -> int:
         f"{_span(found.p95_seconds)}"
     )
     if found.share is None:
-        show.tell("Without rate.requests no limit is assumed: set it to what SMA allows.")
+        show.tell("No limit is assumed, as none is configured and none was learned: set rate.requests.")
     else:
-        show.tell(f"{found.share:.0%} of the budget is used")
+        show.tell(f"{found.share:.0%} of the budget of {_named(limit)} is used")
     return OK
 
 
-def _held(config: Config, stores: Readable) -> Freshness:
+def _held(config: Config, stores: Readable, limit: budget.Budget) -> Freshness:
     """Sort the series of all visible plants into live ones and those that are asked once a day."""
     live_sets, skipped = set(config.harvest.live_sets), set(config.harvest.exclude_sets)
     plants = [known for known in stores.inventory.plants() if not known.missing_count]
@@ -83,7 +90,13 @@ def _held(config: Config, stores: Readable) -> Freshness:
                 found.append(LiveSeries(minutes, known.lag))
             else:
                 daily += 1
-    return hold(found, daily_requests=daily, requests=config.rate.requests, window_seconds=config.rate.window_seconds)
+    return hold(found, daily_requests=daily, requests=limit.requests, window_seconds=limit.window_seconds)
+
+
+def _named(limit: budget.Budget) -> str:
+    """Return the budget for people, with where it comes from."""
+    origin = "" if limit.requests == limit.configured else ", as learned"
+    return f"{limit.requests or 0:,} requests in {_span(limit.window_seconds)}{origin}"
 
 
 def _span(seconds: float) -> str:

@@ -239,4 +239,4 @@ def days_over(first: date | None, last: date | None, usual: SpanOf) -> SpanOf:
         known = usual(plant, name)
         return Span(first or known.first, min(last or known.last, known.last))
 
-    return span
+    return SpanOf(span, usual.apart)

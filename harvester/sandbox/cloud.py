@@ -5,7 +5,6 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from email.utils import formatdate
-from http import HTTPStatus
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,8 @@ from harvester.sandbox.counts import Counts
 from harvester.sandbox.endpoints import Endpoint, base_length, endpoint
 from harvester.sandbox.exchange import Answer, Body, Call, json_answer, refusal
 from harvester.sandbox.faults import Faults
+from harvester.sandbox.identity import Identity
+from harvester.sandbox.landing import Standing, landing_page
 from harvester.sandbox.lru import Recent
 from harvester.sandbox.misbehaviour import TOO_MANY, Misbehaviour, unauthorized
 from harvester.sandbox.monitoring import Monitoring
@@ -25,7 +26,7 @@ from harvester.sandbox.products import Kind
 from harvester.sandbox.question import Question, read_question
 from harvester.sandbox.readings import Readings
 from harvester.sandbox.settings import Settings
-from harvester.sandbox.tokens import Tokens
+from harvester.sandbox.tokens import Grant
 from harvester.sandbox.truth import Truth
 from harvester.sandbox.values import Values
 from harvester.sandbox.world import World
@@ -48,7 +49,8 @@ class Cloud:
         self._simulation = Simulation(settings.seed, settings.cached_days)
         self._bodies: Recent[Hashable, Body] = Recent(settings.cached_bytes, lambda body: len(body.plain) + 1000)
         self.world = World(settings)
-        self.tokens = Tokens(settings, self._elapsed)
+        self._identity = Identity(settings, self.world, self.counts, self._elapsed)
+        self.tokens = self._identity.tokens
         self.consents = Consents(
             now,
             days=settings.consent_days,
@@ -61,7 +63,6 @@ class Cloud:
         self._monitoring = Monitoring(
             settings,
             self.world,
-            accepted=self.consents.accepted,
             vanished=self._vanished,
             now=now,
         )
@@ -102,24 +103,26 @@ class Cloud:
 
     def _beside(self, call: Call, segments: list[str], words: list[str]) -> tuple[str, Answer]:
         """Answer what is not monitoring; none of it takes from the bucket (assumption)."""
+        found = self._identity.answer(call, words)
+        if found is not None:
+            return found
         match (call.method, *words):
-            case ("POST", "oauth2", "token"):
-                answer = self.tokens.issue(call)
-                self.counts.tokens += answer.status == HTTPStatus.OK
-                return "token", answer
-            case ("POST", "oauth2", "logout"):
-                return "logout", self.tokens.log_out(call)
+            case ("GET",):
+                return "sandbox", landing_page(call.origin, self.settings, self.world.plants(), self._standing)
+            case ("POST", "_sandbox", "revoke"):
+                self.revoke(call.form().get("owner", ""))
+                return "sandbox", Answer(status=303, headers={"Location": "/"})
             case ("GET", "_sandbox", "counts"):
                 return "sandbox", json_answer(self.counts.as_dict())
             case (_, "oauth2", "v2", "bc-authorize", *rest):
                 return "consent", self._consent(call, segments[3:], rest)
-            case (_, "oauth2", "token" | "logout"):
-                return "other", refusal(405)
         return "other", refusal(404)
 
     def _consent(self, call: Call, segments: list[str], words: list[str]) -> Answer:
-        if self.tokens.client(call.headers.get("Authorization")) is None:
-            return unauthorized(empty=self.settings.empty_401)
+        grant = self.tokens.bearer(call.headers.get("Authorization"))
+        if grant is None or grant.owner is not None:
+            # assumption: an owner's token asks nobody else for consent
+            return refusal(403) if grant else unauthorized(empty=self.settings.empty_401)
         match (call.method, *words):
             case ("POST",):
                 return self.consents.request(call)
@@ -132,10 +135,10 @@ class Cloud:
         return refusal(404)
 
     def _monitor(self, call: Call, place: Endpoint | None) -> Answer:
-        client = self.tokens.client(call.headers.get("Authorization"))
-        if client is None:
+        grant = self.tokens.bearer(call.headers.get("Authorization"))
+        if grant is None:
             return unauthorized(empty=self.settings.empty_401)
-        wait = self._bucket.take(client, self._elapsed())
+        wait = self._bucket.take(grant.client, self._elapsed())
         if wait is not None:
             return self._too_many(wait)
         self.counts.spent += 1
@@ -148,8 +151,16 @@ class Cloud:
         answer = wrong.instead(call, place, attempt)
         if answer is None:
             drop = wrong.dropped(call, attempt)
-            answer = self._monitoring.answer(call, place, lambda question: self._render(question, drop))
+            readable = self._readable(grant)
+            answer = self._monitoring.answer(call, place, readable, lambda question: self._render(question, drop))
         return wrong.spoiled(call, answer, attempt)
+
+    def _standing(self, owner: str) -> Standing:
+        return Standing(consent=self.consents.state(owner), granted=self.tokens.granted(owner))
+
+    def _readable(self, grant: Grant) -> Callable[[str], bool]:
+        """Return whose plants a token opens: its owner's alone, or everybody's who accepted the client."""
+        return self.consents.accepted if grant.owner is None else grant.owner.__eq__
 
     def _vanished(self, plant: Plant) -> bool:
         return self._misbehaviour.vanished(plant)
@@ -190,8 +201,9 @@ class Cloud:
         self.world.release(owner)
 
     def revoke(self, owner: str) -> None:
-        """Let an owner revoke; the next request sees it."""
+        """Let an owner revoke, both grants; the next request sees it, and the owner's tokens are dead."""
         self.consents.decide(owner, "Revoked")
+        self.tokens.revoke(owner)
 
     def deactivate(self, device_id: str, day: date) -> Device:
         """Take a device out of service from a plant-local day on."""

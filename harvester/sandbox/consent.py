@@ -70,6 +70,11 @@ class Consents:
         consent = self._all.get(owner.casefold())
         return consent is not None and consent.state == "Accepted"
 
+    def state(self, owner: str) -> State | None:
+        """Return how an owner has answered; None: never asked."""
+        consent = self._read(owner)
+        return consent.state if consent else None
+
     def decide(self, owner: str, state: State) -> None:
         """Set an owner's consent, asked for or not."""
         self._keep(Consent(login_hint=owner, state=state, expires=self._now() + self._life))

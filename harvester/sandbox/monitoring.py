@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from harvester.sandbox.question import Question
 
 Render = Callable[["Question"], Body]
+Readable = Callable[[str], bool]
+"""Whether the token may read the plants of that owner."""
 
 
 class Monitoring:
@@ -29,23 +31,21 @@ class Monitoring:
         settings: Settings,
         world: World,
         *,
-        accepted: Callable[[str], bool],
         vanished: Callable[[Plant], bool],
         now: Callable[[], datetime],
     ) -> None:
         self._settings = settings
         self._world = world
-        self._accepted = accepted
         self._vanished = vanished
         self._now = now
 
-    def answer(self, call: Call, place: Endpoint, render: Render) -> Answer:
+    def answer(self, call: Call, place: Endpoint, readable: Readable, render: Render) -> Answer:
         """Answer a request; `render` makes the body of a question for values."""
         query = call.query()
         try:
             if place.kind == "plants":
-                return self._plants(query)
-            found = self._find(call, place)
+                return self._plants(query, readable)
+            found = self._find(call, place, readable)
             if isinstance(found, Answer):
                 return found
             plant, device = found
@@ -55,21 +55,18 @@ class Monitoring:
         except BadQuestionError as error:
             return refusal(400, str(error))
 
-    def _plants(self, query: dict[str, str]) -> Answer:
+    def _plants(self, query: dict[str, str], readable: Readable) -> Answer:
         """List what the accepted owners released; nobody accepted: an empty list (documented)."""
         flags = {name: read_flag(query, f"With{name.title()}") for name in ("status", "installation", "location")}
         wanted = query.get("filter", "").casefold()
         rows = [
             master_data.listed(plant, **flags)
             for plant in self._world.plants()
-            if self._visible(plant) and wanted in plant.name.casefold()
+            if _visible(plant, readable) and wanted in plant.name.casefold()
         ]
         return json_answer({"plants": rows})
 
-    def _visible(self, plant: Plant) -> bool:
-        return plant.released and self._accepted(plant.owner)
-
-    def _find(self, call: Call, place: Endpoint) -> tuple[Plant, Device | None] | Answer:
+    def _find(self, call: Call, place: Endpoint, readable: Readable) -> tuple[Plant, Device | None] | Answer:
         """Return whom the address names: 308 when moved, 404 unknown, 403 without consent (assumption)."""
         if place.id in self._world.moved:
             return _moved(call, place.id, self._world.moved[place.id])
@@ -77,7 +74,7 @@ class Monitoring:
         plant = found[0] if found else self._world.plant(place.id) if place.level == "plant" else None
         if plant is None or self._vanished(plant):
             return refusal(404)
-        if not self._visible(plant):
+        if not _visible(plant, readable):
             return refusal(404 if self._settings.hide_unconsented else 403)
         return plant, found[1] if found else None
 
@@ -130,6 +127,10 @@ class Monitoring:
             until=self._now().timestamp(),
         )
         return json_answer({"logs": logs.entries(plant, device, span, self._settings.seed)})
+
+
+def _visible(plant: Plant, readable: Readable) -> bool:
+    return plant.released and readable(plant.owner)
 
 
 def _moved(call: Call, old: str, new: str) -> Answer:

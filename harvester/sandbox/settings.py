@@ -44,6 +44,25 @@ class Settings:
     refresh_seconds: int = 1800
     """Life of a refresh token (captured: 1800 s in the custom flow)."""
 
+    grant: Literal["custom", "code"] = "custom"
+    """Which grant `client_id` supports; `code_client_id` supports the code grant always."""
+    password: str = "sandbox"  # noqa: S105 - ours; the word that SMA's sandbox page prints is not used here
+    """What every owner logs in with, apiTestUser@apiSandbox.com too."""
+    redirect_uris: tuple[str, ...] = ()
+    """Where the code grant may send a browser, a trailing `*` is any ending; empty: to any loopback address."""
+    code_seconds: float = 60
+    """Life of an authorization code."""
+    owner_refresh_seconds: int = 172_800
+    """Life of an owner's refresh token (documented: about two days); with offline_access it does not end."""
+    session_seconds: int = 2_592_000
+    """How long refreshing prolongs an owner's session without offline_access (documented: about 30 days)."""
+    reuse_ends_session: bool = True
+    """An owner's refresh token that comes a second time ends the session, as Keycloak can."""
+    discovery: bool = True
+    """There is a /.well-known/openid-configuration."""
+    pkce: bool = True
+    """Challenges are announced there and checked; else they are ignored, as by a server that knows none."""
+
     requests: int | None = None
     """Monitoring requests per window and client; None: no limit."""
     window_seconds: float = 300

@@ -1,27 +1,16 @@
-"""The identity server: client credentials, rotating refresh tokens, logout; errors as Keycloak words them."""
+"""All tokens alive: access tokens, rotating refresh tokens, and the sessions that hold them together."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 import secrets
-import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import orjson
 
-from harvester.sandbox.exchange import Answer, Call, json_answer
 from harvester.sandbox.settings import Settings
-
-FORM = "application/x-www-form-urlencoded"
-
-
-def _error(status: int, error: str, description: str) -> Answer:
-    return json_answer({"error": error, "error_description": description}, status)
-
-
-STRANGER = _error(401, "unauthorized_client", "Invalid client or Invalid client credentials")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +20,20 @@ class Grant:
     client: str
     session: str
     scope: str
-    until: float | None
+    owner: str | None = None
+    """Whose plants it opens (code grant), lower case; None: the client's own token, consent decides."""
+    ends: float | None = None
+    """End of the session in elapsed seconds, beyond which no refresh prolongs it; None: none."""
+    until: float | None = None
     """End of life in elapsed seconds; None: never ends (offline_access)."""
+
+    def dead(self, elapsed: float) -> bool:
+        """Say whether its life is over."""
+        return self.until is not None and self.until <= elapsed
 
 
 class Tokens:
-    """All tokens alive."""
+    """Gives tokens out, knows them again, and takes them back."""
 
     def __init__(self, settings: Settings, elapsed: Callable[[], float]) -> None:
         self._settings = settings
@@ -44,108 +41,95 @@ class Tokens:
         self._key = secrets.token_bytes(32)
         self._access: dict[str, Grant] = {}
         self._refresh: dict[str, Grant] = {}
-        self._used: set[str] = set()
+        self._used: dict[str, Grant] = {}
 
-    def client(self, authorization: str | None) -> str | None:
-        """Return the client that a Bearer header speaks for, or None."""
+    def bearer(self, authorization: str | None) -> Grant | None:
+        """Return what the token of a Bearer header stands for, or None."""
         scheme, _, token = (authorization or "").partition(" ")
         grant = self._access.get(token.strip()) if scheme.casefold() == "bearer" else None
-        if grant is None or grant.until is None or grant.until <= self._elapsed():
-            return None
-        return grant.client
+        return None if grant is None or grant.dead(self._elapsed()) else grant
 
-    def issue(self, call: Call) -> Answer:
-        """Answer a request at the token endpoint."""
-        if call.media_type() != FORM:
-            return _error(415, "invalid_request", "Unsupported Media Type")
-        form = call.form()
-        client = self._authenticated(call, form)
-        if client is None:
-            return STRANGER
-        return self._granted(client, form)
+    def issue(self, client: str, session: str, scope: str, *, owner: str | None = None) -> dict[str, Any]:
+        """Begin a session and return the body of its first answer."""
+        limited = owner is not None and not _offline(scope)
+        ends = self._elapsed() + self._settings.session_seconds if limited else None
+        return self._new(Grant(client=client, session=session, scope=scope, owner=owner, ends=ends))
 
-    def _granted(self, client: str, form: dict[str, str]) -> Answer:
-        """Answer a known client."""
-        match form.get("grant_type", ""):
-            case "":
-                return _error(400, "invalid_request", "Missing form parameter: grant_type")
-            case "client_credentials" if client == self._settings.code_client_id:
-                return _error(401, "unauthorized_client", "Client not enabled to retrieve service account")
-            case "client_credentials":
-                return self._new(client, str(uuid.uuid4()), form.get("scope") or "monitoringApi:read")
-            case "refresh_token":
-                return self._renew(client, form.get("refresh_token", ""))
-        return _error(400, "unsupported_grant_type", "Unsupported grant_type")
+    def used(self, token: str) -> Grant | None:
+        """Return what a refresh token stood for that has been exchanged before."""
+        return self._used.get(token)
 
-    def log_out(self, call: Call) -> Answer:
-        """End a session: its refresh token stops working."""
-        form = call.form()
-        client = self._authenticated(call, form)
-        if client is None:
-            return STRANGER
-        if self._refresh.pop(form.get("refresh_token", ""), None) is None:
-            return _error(400, "invalid_grant", "Invalid refresh token")
-        return Answer(status=204)
-
-    def revoke_all(self) -> None:
-        """Let every access token die at once."""
-        self._access.clear()
-
-    def _authenticated(self, call: Call, form: dict[str, str]) -> str | None:
-        """Return the client whose secret came in the form or as HTTP Basic."""
-        name, secret = form.get("client_id", ""), form.get("client_secret", "")
-        scheme, _, text = call.headers.get("Authorization", "").partition(" ")
-        if scheme.casefold() == "basic":
-            try:
-                name, _, secret = base64.b64decode(text, validate=True).decode().partition(":")
-            except (binascii.Error, UnicodeDecodeError):
-                return None
-        settings = self._settings
-        known = {
-            settings.client_id: settings.client_secret,
-            settings.code_client_id: settings.code_client_secret,
-        }
-        return name if name in known and hmac.compare_digest(known[name].encode(), secret.encode()) else None
-
-    def _renew(self, client: str, token: str) -> Answer:
+    def renew(self, client: str, token: str) -> tuple[Grant, dict[str, Any]] | str:
+        """Exchange a refresh token, which works once; return the new answer, or Keycloak's words for why not."""
         grant = self._refresh.get(token)
-        if token in self._used:
-            return _error(400, "invalid_grant", "Maximum allowed refresh token reuse exceeded")
         if grant is None or grant.client != client:
-            return _error(400, "invalid_grant", "Invalid refresh token")
+            return "Invalid refresh token"
         del self._refresh[token]
-        if grant.until is not None and grant.until <= self._elapsed():
-            return _error(400, "invalid_grant", "Token is not active")
-        self._used.add(token)
-        return self._new(client, grant.session, grant.scope)
+        if grant.dead(self._elapsed()):
+            return "Token is not active"
+        self._used[token] = grant
+        return grant, self._new(grant)
 
-    def _new(self, client: str, session: str, scope: str) -> Answer:
+    def granted(self, owner: str) -> bool:
+        """Say whether a client still holds what an owner granted (code grant); *owner* in lower case."""
+        elapsed = self._elapsed()
+        return any(grant.owner == owner and not grant.dead(elapsed) for grant in self._refresh.values())
+
+    def log_out(self, token: str) -> bool:
+        """End the session of a refresh token; False where there is none."""
+        grant = self._refresh.get(token)
+        if grant is not None:
+            self.end(grant.session)
+        return grant is not None
+
+    def end(self, session: str) -> None:
+        """Let all tokens of a session die at once."""
+        self._keep(lambda grant: grant.session != session)
+
+    def revoke(self, owner: str) -> None:
+        """Let all tokens that an owner gave die at once."""
+        self._keep(lambda grant: grant.owner != owner.casefold())
+
+    def _keep(self, good: Callable[[Grant], bool]) -> None:
+        self._access = {text: grant for text, grant in self._access.items() if good(grant)}
+        self._refresh = {text: grant for text, grant in self._refresh.items() if good(grant)}
+
+    def _new(self, grant: Grant) -> dict[str, Any]:
         settings, elapsed = self._settings, self._elapsed()
-        self._access = {text: grant for text, grant in self._access.items() if (grant.until or 0) > elapsed}
-        offline = "offline_access" in scope.split()
-        refresh_until = None if offline else elapsed + settings.refresh_seconds
-        access, refresh = self._sign("RS256", client, session), self._sign("HS512", client, session)
-        until = elapsed + settings.token_seconds
-        self._access[access] = Grant(client=client, session=session, scope=scope, until=until)
-        self._refresh[refresh] = Grant(client=client, session=session, scope=scope, until=refresh_until)
-        return json_answer(
-            {
-                "access_token": access,
-                "expires_in": settings.token_seconds,
-                "refresh_expires_in": 0 if offline else settings.refresh_seconds,
-                "refresh_token": refresh,
-                "token_type": "Bearer",
-                "not-before-policy": 0,
-                "session_state": session,
-                "scope": scope,
-            },
-            Cache_Control="no-store",
-        )
+        self._access = {text: other for text, other in self._access.items() if not other.dead(elapsed)}
+        life = settings.refresh_seconds if grant.owner is None else settings.owner_refresh_seconds
+        if grant.ends is not None:
+            life = max(0, min(life, round(grant.ends - elapsed)))
+        offline = _offline(grant.scope)
+        access, refresh = self._sign("RS256", grant), self._sign("HS512", grant)
+        self._access[access] = replace(grant, until=elapsed + settings.token_seconds)
+        self._refresh[refresh] = replace(grant, until=None if offline else elapsed + life)
+        return {
+            "access_token": access,
+            "expires_in": settings.token_seconds,
+            "refresh_expires_in": 0 if offline else life,
+            "refresh_token": refresh,
+            "token_type": "Bearer",
+            "not-before-policy": 0,
+            "session_state": grant.session,
+            "scope": grant.scope,
+        }
 
-    def _sign(self, algorithm: str, client: str, session: str) -> str:
+    def _sign(self, algorithm: str, grant: Grant) -> str:
         """Return a text in the shape of a JWT; only this cloud can tell whether it is one of its own."""
         header = orjson.dumps({"alg": algorithm, "typ": "JWT", "kid": "sandbox"})
-        claims = orjson.dumps({"jti": secrets.token_hex(16), "sub": client, "azp": client, "session_state": session})
+        claims = orjson.dumps(
+            {
+                "jti": secrets.token_hex(16),
+                "sub": grant.owner or grant.client,
+                "azp": grant.client,
+                "session_state": grant.session,
+            }
+        )
         signed = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in (header, claims))
         mark = hmac.new(self._key, signed, hashlib.sha256).digest()
         return (signed + b"." + base64.urlsafe_b64encode(mark).rstrip(b"=")).decode()
+
+
+def _offline(scope: str) -> bool:
+    return "offline_access" in scope.split()

@@ -19,9 +19,8 @@ from harvester.errors import HarvestError, Retry, Throttled
 from harvester.sma import wire
 from harvester.sma.pace import Pace
 from harvester.sma.retry import Patience
-from harvester.sma.settings import Credentials
 from harvester.sma.tally import Call, Tally
-from harvester.sma.tokens import Tokens
+from harvester.sma.tokens import Ask, TokenSource
 from harvester.sma.wire import Elsewhere, Good, Request, Response
 
 T = TypeVar("T")
@@ -39,17 +38,16 @@ class Send(Protocol):
 
 
 class Exchange:
-    """Asks SMA with one set of credentials."""
+    """Asks SMA with the tokens of one source; several share *slots*, *pace* and *tally*."""
 
-    def __init__(  # noqa: PLR0913  # the parts that meet here, and the seams for a test
+    def __init__(  # the parts that meet here, and the seams for a test
         self,
         send: Send,
         *,
-        auth_url: str,
-        credentials: Credentials,
+        tokens: Callable[[Ask], TokenSource],
         pace: Pace,
         patience: Patience,
-        concurrency: int,
+        slots: asyncio.Semaphore,
         tally: Tally,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         draw: Callable[[], float] = random.random,
@@ -60,8 +58,8 @@ class Exchange:
         self._tally = tally
         self._sleep = sleep
         self._draw = draw
-        self._slots = asyncio.Semaphore(concurrency)
-        self.tokens = Tokens(self.ask, auth_url=auth_url, credentials=credentials)
+        self._slots = slots
+        self.tokens = tokens(self.ask)
 
     async def ask(self, request: Request[T]) -> T:
         """Return what *request* asks for.
@@ -104,6 +102,7 @@ class Exchange:
         """Try *request* once, within the budget if it counts against it."""
         if not request.needs_token:
             return await self._unpaced(request)
+        await self.tokens.current()  # before anything is taken: an owner without a token must not hold up others
         # The slot comes first: who waits for a connection must not hold a permit, which others could use.
         async with self._slots, self._pace.permit() as permit:
             permit.spent = False

@@ -96,6 +96,7 @@ class Pace:
         self._lesson = Lesson(limit=learned, granted=learned, sure=True) if learned else None
         self._granted: int | None = None  # in the window of a refusal, until the pause after it is over
         self._sure = False
+        self._changes = 0
         self._watched_from = clock()
         self._review_at = clock() + window_seconds
         self._paused_until = -math.inf
@@ -104,6 +105,21 @@ class Pace:
         look = min(max(window_seconds / 1000, 0.001), 0.1)
         self._quota = _Window(window_seconds, look=look, room=self._quota_room, clock=clock)
         self._part = _Window(window_seconds / PARTS, look=look, room=self._part_room, clock=clock)
+
+    @property
+    def window_seconds(self) -> float:
+        """Length of the window."""
+        return self._window
+
+    @property
+    def changes(self) -> int:
+        """A number that grows with everything that a restart would have to know."""
+        return self._changes
+
+    @property
+    def lesson(self) -> Lesson | None:
+        """What refusals have taught; None before the first one."""
+        return self._lesson
 
     @property
     def limit(self) -> int | None:
@@ -136,10 +152,19 @@ class Pace:
         now = self._clock()
         return [now - stamp for stamp in self._quota.since(-math.inf)] + [0.0] * self._in_flight
 
-    def resume(self, ages: Iterable[float]) -> None:
-        """Count the requests of an earlier process, before any other: its ages, plus the time since."""
+    def ahead(self, seconds: float) -> int:
+        """Return how many requests may leave within so many seconds from now at the most; 0 without a limit."""
+        if self.limit is None:
+            return 0
+        now = self._clock()
+        free = self._part_room() - len(self._part.since(now + seconds - self._window / PARTS))
+        return max(0, min(free, self.limit - self.spent))
+
+    def resume(self, ages: Iterable[float], lesson: Lesson | None = None) -> None:
+        """Go on after an earlier process, before any request: its *ages*, plus the time since, and its *lesson*."""
         for age in sorted(ages, reverse=True):
             self._quota.stamp(self._clock() - age)
+        self._lesson = lesson or self._lesson
         self._watched_from = -math.inf
 
     @asynccontextmanager
@@ -151,12 +176,14 @@ class Pace:
             await self._quota.acquire()
             self._quota.take_back()  # it counts as in flight now and is stamped when its answer is here
             self._in_flight += 1
+            self._changes += 1
             self._granted = None
         permit = Permit()
         try:
             yield permit
         finally:
             self._in_flight -= 1
+            self._changes += 1
             if permit.spent:
                 self._count()
 
@@ -179,6 +206,7 @@ class Pace:
         """Let nobody ask for *seconds*; None stands for a whole window."""
         # A server that says 0 would otherwise be asked again and again without a breath.
         wait = self._window if seconds is None else max(seconds, self._window / 300)
+        self._changes += 1
         self._paused_until = max(self._paused_until, self._clock() + wait)
 
     def _quota_room(self) -> int:
@@ -207,6 +235,7 @@ class Pace:
 
     def _learn(self, granted: int) -> None:
         self._granted = granted
+        self._changes += 1
         self._lesson = refused(granted, sure=self._sure, before=self._lesson)
 
     def _climb(self) -> None:
@@ -214,4 +243,5 @@ class Pace:
         if self._lesson is None or self._clock() < self._review_at or self.spent < 0.9 * self._lesson.limit:
             return
         self._lesson = self._lesson.climbed()
+        self._changes += 1
         self._review_at = self._clock() + self._window

@@ -43,6 +43,16 @@ class Counts:
     throttled: int
     """Requests that were refused with 429."""
 
+    def since(self, earlier: Counts) -> Counts:
+        """Return what was asked after *earlier*, a snapshot of the same client."""
+        return Counts(
+            requests=Counter(self.requests) - Counter(earlier.requests),
+            outcomes=Counter(self.outcomes) - Counter(earlier.outcomes),
+            bytes_read=self.bytes_read - earlier.bytes_read,
+            retries=self.retries - earlier.retries,
+            throttled=self.throttled - earlier.throttled,
+        )
+
 
 @dataclass(slots=True)
 class Tally:

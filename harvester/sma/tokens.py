@@ -77,7 +77,13 @@ def token_request(auth_url: str, credentials: Credentials, refresh: str | None =
     grant = {"grant_type": "client_credentials"}
     if refresh is not None:
         grant = {"grant_type": "refresh_token", "refresh_token": refresh}
-    return _form(auth_url, "token", credentials=credentials, fields=grant, read=_read_token, accepts={200} | _DENIALS)
+    return grant_request(auth_url, credentials, grant)
+
+
+def grant_request(auth_url: str, credentials: Credentials, fields: dict[str, str]) -> Request[Grant | Denial]:
+    """Ask for a token with the *fields* of any grant."""
+    accepts = {200} | _DENIALS
+    return _form(auth_url, "token", credentials=credentials, fields=fields, read=_read_token, accepts=accepts)
 
 
 def logout_request(auth_url: str, credentials: Credentials, refresh: str) -> Request[None]:
@@ -100,6 +106,26 @@ class Ask(Protocol):
 
     def __call__(self, request: Request[T], /) -> Awaitable[T]:
         """Return what the request asks for; raises the errors of ``harvester.errors``."""
+        ...
+
+
+class TokenSource(Protocol):
+    """Where requests get their token from."""
+
+    async def current(self) -> Token:
+        """Return a token that is not stale; raises what keeps it away."""
+        ...
+
+    def drop(self, token: Token) -> None:
+        """Do not use *token* again; without effect where it was replaced meanwhile."""
+        ...
+
+    async def logout(self) -> None:
+        """End the session, if there is one that may be ended."""
+        ...
+
+    async def aclose(self) -> None:
+        """End what is under way."""
         ...
 
 

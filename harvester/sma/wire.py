@@ -176,14 +176,14 @@ def retry_after(response: Response) -> float | None:
     try:
         seconds = float(raw)
     except ValueError:
-        then, now = _http_date(raw), _http_date(response.headers.get("date", "")) or response.asked_at
+        then, now = http_date(raw), http_date(response.headers.get("date", "")) or response.asked_at
         if then is None:
             return None
         seconds = (then - now).total_seconds()
     return min(max(seconds, 0.0), LONGEST_WAIT) if math.isfinite(seconds) else None
 
 
-def _http_date(raw: str) -> datetime | None:
+def http_date(raw: str) -> datetime | None:
     """Read an HTTP date; None if *raw* is none or lacks its zone."""
     try:
         moment = parsedate_to_datetime(raw)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -26,6 +28,7 @@ def connect(file: Path, *, create: bool = True) -> Engine:
             f"{file}: there is no ledger yet. `harvester discover`, `harvester run` and `harvester backfill` make it."
         )
     _make_folder(file)
+    _make_private(file)
     engine = sa.create_engine(URL.create("sqlite", database=str(file)), connect_args={"timeout": _BUSY_SECONDS})
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "handle_error", partial(_translate, file))
@@ -74,6 +77,12 @@ def _make_folder(file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LedgerError(f"{file.parent}: the ledger's folder cannot be made ({error.strerror}).") from error
+
+
+def _make_private(file: Path) -> None:
+    """Let a new ledger be its owner's alone: it holds tokens, if encrypted. What SQLite lays beside it follows suit."""
+    with contextlib.suppress(OSError):  # there already, or not to be made, which SQLite will say
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _prepare_sqlite(connection: object, _record: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from harvester.state import packed
+from harvester.state.standing import Chosen, counted
 from harvester.state.tables import MONTH, OPEN_DAY, SERIES, from_number, from_seconds, portions, to_number
 
 
@@ -63,6 +64,24 @@ class History:
         query = query.where(SERIES.c["set"].in_(sets), SERIES.c.gone_at.is_(None)).group_by(SERIES.c.plant_id)
         with self._engine.connect() as db:
             return {plant_id: from_seconds(at) for plant_id, at in db.execute(query) if at is not None}
+
+    def settled_by_plant(
+        self, first: date, last: date, chosen: Chosen, reached: Callable[[date], date]
+    ) -> list[tuple[str, int, int]]:
+        """Return every visible plant with its series-days from *first* to *last*, both inclusive, and the settled ones.
+
+        *reached* tells from the day (UTC) on which a series was first seen the first day that is asked of it.
+        """
+        with self._engine.connect() as db:
+            return counted(db, first, last, chosen, reached)
+
+    def failing_sets(self, sign: str) -> dict[str, int]:
+        """Return, by measurement set, how many offered series have a failed day whose reason contains *sign*."""
+        query = sa.select(SERIES.c["set"], sa.func.count(sa.distinct(SERIES.c.series_id)))
+        query = query.join(OPEN_DAY, OPEN_DAY.c.series_id == SERIES.c.series_id)
+        query = query.where(OPEN_DAY.c.failed, SERIES.c.gone_at.is_(None), OPEN_DAY.c.reason.contains(sign))
+        with self._engine.connect() as db:
+            return {row[0]: row[1] for row in db.execute(query.group_by(SERIES.c["set"]))}
 
 
 def _first_full(month: int, days: bytes) -> date | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,7 @@ from sqlalchemy.engine import Connection, Engine, RowMapping
 
 from harvester.model import Device, Plant, Series
 from harvester.state.tables import ALIAS, DEVICE, PLANT, SERIES, from_seconds, portions, to_seconds
+from harvester.state.tombstones import highest_ordinal, purged
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +84,18 @@ class Inventory:
         self._engine = engine
         self._plants_per_file = plants_per_file
 
+    def unpurged(self, plants: Iterable[Plant]) -> list[Plant]:
+        """Return those of *plants* that were not deleted, and are not being, on their owner's wish."""
+        with self._engine.connect() as db:
+            gone = purged(db)
+        return [plant for plant in plants if not gone(plant.plant_id)]
+
     def see_plants(self, plants: Sequence[Plant], now: datetime) -> None:
         """Record the plants of a plant list; a new one gets its part, which never changes."""
         seconds = to_seconds(now)
         with self._engine.begin() as db:
             known = set(db.scalars(sa.select(PLANT.c.plant_id)))
-            ordinal = db.scalar(sa.select(sa.func.max(PLANT.c.ordinal)))
-            ordinal = -1 if ordinal is None else ordinal
+            ordinal = highest_ordinal(db)
             for plant in plants:
                 if plant.plant_id in known:
                     changed = {**_told(plant), "last_seen": seconds, **_HERE}
@@ -184,6 +191,21 @@ class Inventory:
         with self._engine.connect() as db:
             rows = db.execute(query.order_by(SERIES.c.plant_id, SERIES.c.device_id, SERIES.c.set)).mappings()
             return [_known_series(row) for row in rows]
+
+    def series_with(self, series_ids: Iterable[int]) -> list[KnownSeries]:
+        """Return the series of the given ids, plants together; ids that nobody has are left out."""
+        ids = sa.func.json_each(json.dumps(list(series_ids))).table_valued("value")
+        query = sa.select(SERIES).where(SERIES.c.series_id.in_(sa.select(ids.c.value)))
+        with self._engine.connect() as db:
+            found = [_known_series(row) for row in db.execute(query).mappings()]
+        return sorted(found, key=lambda known: (known.series.plant_id, known.series.device_id or "", known.series.set))
+
+    def devices_with(self, device_ids: Iterable[str]) -> dict[str, Device]:
+        """Return the devices of the given ids, by id."""
+        ids = sa.func.json_each(json.dumps(list(device_ids))).table_valued("value")
+        query = sa.select(DEVICE).where(DEVICE.c.device_id.in_(sa.select(ids.c.value)))
+        with self._engine.connect() as db:
+            return {row["device_id"]: _known_device(row).device for row in db.execute(query).mappings()}
 
     def every_series(self, part: int) -> list[KnownSeries]:
         """Return the series of *part* that are or were offered, plants together."""

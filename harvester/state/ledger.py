@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -138,6 +138,26 @@ class Ledger:
             _fail(db, failures)
             _learn(db, learned)
 
+    def know(self, spans: Mapping[int, tuple[date, date]]) -> None:
+        """Record of series that they lack no day from the first to the last of a span: each is settled or open.
+
+        Spans that touch become one. Of two that do not, the later one is kept.
+        """
+        if not spans:
+            return
+        first, last = sa.bindparam("first", type_=sa.Integer), sa.bindparam("last", type_=sa.Integer)
+        known_from, known_until = SERIES.c.known_from, SERIES.c.known_until
+        touch = sa.and_(first <= known_until + 1, last >= known_from - 1)
+        later = sa.or_(known_until.is_(None), last > known_until)
+        update = sa.update(SERIES).where(SERIES.c.series_id == sa.bindparam("s"))
+        update = update.values(
+            known_from=sa.case((touch, sa.func.min(known_from, first)), (later, first), else_=known_from),
+            known_until=sa.case((touch, sa.func.max(known_until, last)), (later, last), else_=known_until),
+        )
+        rows = [{"s": i, "first": to_number(a), "last": to_number(b)} for i, (a, b) in spans.items()]
+        with self._engine.begin() as db:
+            db.execute(update, rows)
+
     def summary(self) -> Summary:
         """Count series and days over the whole ledger."""
         with self._engine.connect() as db:
@@ -220,9 +240,11 @@ def _rows_while_open(db: Connection, reads: Sequence[Read]) -> dict[tuple[int, i
 def _keep_open(db: Connection, reads: Sequence[Read]) -> None:
     if not reads:
         return
+    parts = _parts(db, (read.series_id for read in reads))
     rows = [
         {
             "series_id": read.series_id,
+            "part": parts.get(read.series_id, 0),
             "day": to_number(read.day),
             "failed": False,
             "attempts": 0,
@@ -241,7 +263,17 @@ def _keep_open(db: Connection, reads: Sequence[Read]) -> None:
     db.execute(new.on_conflict_do_update(index_elements=["series_id", "day"], set_=changed), rows)
 
 
+def _parts(db: Connection, series_ids: Iterable[int]) -> dict[int, int]:
+    """Return the parts of the given series."""
+    found: dict[int, int] = {}
+    for some in portions(set(series_ids)):
+        query = sa.select(SERIES.c.series_id, SERIES.c.part).where(SERIES.c.series_id.in_(some))
+        found.update({series_id: part for series_id, part in db.execute(query)})
+    return found
+
+
 def _fail(db: Connection, failures: Sequence[Failure]) -> None:
+    parts = _parts(db, (failure.series_id for failure in failures))
     for failure in failures:
         key = (OPEN_DAY.c.series_id == failure.series_id, OPEN_DAY.c.day == to_number(failure.day))
         attempts = (db.scalar(sa.select(OPEN_DAY.c.attempts).where(*key)) or 0) + 1
@@ -252,7 +284,8 @@ def _fail(db: Connection, failures: Sequence[Failure]) -> None:
             "next_at": to_seconds(next_try(failed_at=failure.failed_at, attempts=attempts)),
             "reason": failure.reason,
         }
-        new = insert(OPEN_DAY).values(series_id=failure.series_id, day=to_number(failure.day), rows=0, **facts)
+        key_facts = {"series_id": failure.series_id, "day": to_number(failure.day)}
+        new = insert(OPEN_DAY).values(**key_facts, part=parts.get(failure.series_id, 0), rows=0, **facts)
         db.execute(new.on_conflict_do_update(index_elements=["series_id", "day"], set_=facts))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -12,7 +13,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from harvester.model import EVER, Period, Stretch
 from harvester.state.settlement import next_try
-from harvester.state.tables import PERIOD_READ, from_number, from_seconds, portions, to_number, to_seconds
+from harvester.state.tables import PERIOD_READ, SERIES, from_number, from_seconds, portions, to_number, to_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,27 @@ class PeriodLedger:
                     found[row.series_id][_stretch(row)] = _known(row)
         return found
 
+    def unsure(self, wanted: Mapping[str, tuple[date, date]], name: str, now: datetime, *, resume: bool) -> list[int]:
+        """Return the series of the set *name* whose sums may be due *now*; none is missing.
+
+        *wanted* tells of each plant the first and the last day whose months and years are asked, and all time; with
+        *resume* whatever was asked earlier and is not final counts as well.
+        """
+        told = [(plant_id, *_reach(*days)) for plant_id, days in wanted.items()]
+        each = sa.func.json_each(json.dumps(told)).table_valued("value").c.value
+        plant_id, *reach = (sa.func.json_extract(each, f"$[{n}]") for n in range(7))
+        mine = PERIOD_READ.c.series_id == SERIES.c.series_id
+        next_at = PERIOD_READ.c.next_at
+        waits = sa.or_(next_at.is_(None), next_at > to_seconds(now))
+        due = [_count(mine, waits, period, reach[n : n + 2]) < reach[n + 2] for period, n in _PLACES]
+        due.append(_count(mine, waits, Period.TOTAL) == 0)
+        if resume:
+            due.append(sa.exists().where(mine, next_at <= to_seconds(now)))
+        query = sa.select(SERIES.c.series_id).where(SERIES.c.plant_id == plant_id, SERIES.c.device_id == "")
+        query = query.where(SERIES.c.set == name, SERIES.c.gone_at.is_(None), sa.or_(*due))
+        with self._engine.connect() as db:
+            return list(db.scalars(query))
+
     def failures(self) -> list[tuple[int, Stretch, KnownStretch]]:
         """Return every stretch that failed with its series, by series, period and start."""
         order = (PERIOD_READ.c.series_id, PERIOD_READ.c.period, PERIOD_READ.c.start)
@@ -86,6 +108,31 @@ class PeriodLedger:
                 _record(db, read.series_id, read.stretch, facts)
             for failure in failures:
                 _fail(db, failure)
+
+
+_PLACES = ((Period.MONTH, 0), (Period.YEAR, 3))
+"""Where `_reach` tells of the two."""
+
+
+def _reach(first: date, last: date) -> tuple[int, int, int, int, int, int]:
+    """Return first, last and number of the months that some days touch, and of the years."""
+    months = 12 * (last.year - first.year) + last.month - first.month + 1
+    years = (to_number(date(day.year, 1, 1)) for day in (first, last))
+    return (to_number(first.replace(day=1)), to_number(last.replace(day=1)), months, *years, last.year - first.year + 1)
+
+
+def _count(
+    mine: sa.ColumnElement[bool],
+    waits: sa.ColumnElement[bool],
+    period: Period,
+    between: Sequence[sa.ColumnElement[int]] | None = None,
+) -> sa.ScalarSelect[int]:
+    """Count the stretches of a *period* that need not be asked now."""
+    query = sa.select(sa.func.count()).select_from(PERIOD_READ)
+    query = query.where(mine, PERIOD_READ.c.period == period.value, waits)
+    if between:
+        query = query.where(PERIOD_READ.c.start.between(*between))
+    return query.scalar_subquery()
 
 
 def _stretch(row: sa.Row[tuple[object, ...]]) -> Stretch:

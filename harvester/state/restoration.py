@@ -12,6 +12,7 @@ from sqlalchemy.engine import Engine
 
 from harvester.model import Device, Plant, Series
 from harvester.state.tables import DEVICE, PLANT, SERIES, to_seconds
+from harvester.state.tombstones import highest_ordinal
 
 
 class Restoration:
@@ -37,7 +38,7 @@ class Restoration:
         with self._engine.begin() as db:
             if db.scalar(sa.select(PLANT.c.plant_id).where(PLANT.c.plant_id == plant.plant_id)):
                 return False
-            ordinal = self._free_ordinal(set(db.scalars(sa.select(PLANT.c.ordinal))), part)
+            ordinal = self._free_ordinal({*db.scalars(sa.select(PLANT.c.ordinal)), highest_ordinal(db)}, part)
             facts = {
                 **asdict(plant),
                 "start_up": to_seconds(plant.start_up) if plant.start_up else None,

@@ -36,8 +36,12 @@ class Succession:
             for before, after in pairs:
                 _carry_months(db, before, after)
                 _carry_rows(db, OPEN_DAY, before, after)
+                _into_its_part(db, after)
                 _carry_rows(db, PERIOD_READ, before, after)
                 _carry_learned(db, before, after)
+                # its open days have gone to the other series
+                forgotten = sa.update(SERIES).where(SERIES.c.series_id == before)
+                db.execute(forgotten.values(known_from=None, known_until=None))
         self._mark(old, moved_to=new, traced_at=to_seconds(now))
         return len(pairs)
 
@@ -74,6 +78,12 @@ def _carry_rows(db: Connection, table: sa.Table, before: int, after: int) -> Non
         if tuple(row[name] for name in key) not in known:
             db.execute(sa.insert(table).values({**row, "series_id": after}))
     db.execute(sa.delete(table).where(table.c.series_id == before))
+
+
+def _into_its_part(db: Connection, series_id: int) -> None:
+    """Let the open days of a series be found in the part that it is in."""
+    part = sa.select(SERIES.c.part).where(SERIES.c.series_id == series_id).scalar_subquery()
+    db.execute(sa.update(OPEN_DAY).where(OPEN_DAY.c.series_id == series_id).values(part=part))
 
 
 def _carry_learned(db: Connection, before: int, after: int) -> None:

@@ -92,7 +92,7 @@ SERIES = sa.Table(
     sa.Column("known_from", sa.Integer),
     sa.Column("known_until", sa.Integer),
     sa.UniqueConstraint("plant_id", "device_id", "set"),
-    sa.Index("ix_series_part_known_until", "part", "known_until"),
+    sa.Index("ix_series_known", "plant_id", "set", "known_until", "known_from", "gone_at", "device_id"),
 )
 """Measurement sets that were ever offered; an empty `device_id` stands for the plant as a whole.
 
@@ -165,11 +165,13 @@ OWNER = sa.Table(
     sa.Column("look_at", sa.Integer),
     sa.Column("expires_at", sa.Integer),
     sa.Column("purged_at", sa.Integer),
+    sa.Column("occasion", sa.Integer),
 )
 """Plant owners: an e-mail address (custom grant) or a label (code grant), and where their consent stands.
 
 `since`: when the state was first read; `requested_at`: when consent was last asked for; `seen_at`: when the state was
-last read; `look_at`: when it may be read again; `purged_at`: when all that came with this owner was deleted.
+last read; `look_at`: when it may be read again; `purged_at`: when all that came with this owner was deleted;
+`occasion`: a growing number where plants may have been released that no plant list has been held against yet.
 """
 
 OWNER_PLANT = sa.Table(

@@ -133,7 +133,7 @@ async def _whole(place: Place) -> tuple[Cost, list[tuple[str, str, str]]]:
 
             async def backfill(first: date, last: date, **scope: Any) -> Report:
                 wanted = Wanted(command="backfill", scope=scope_of(config, **scope), span_of=plan.between(first, last))
-                return await harvest_of(config, client, stores, Stop(), Quiet()).run(wanted)
+                return await harvest_of(config, client, stores, Stop().event, Quiet()).run(wanted)
 
             # Discovers, learns what a Week covers, and is no part of the figures.
             week = timedelta(days=7)

@@ -185,6 +185,6 @@ CREATE TABLE work_order (
 CREATE INDEX ix_plant_part ON plant (part);
 CREATE INDEX ix_device_plant_id ON device (plant_id);
 CREATE INDEX ix_series_part ON series (part);
-CREATE INDEX ix_series_part_known_until ON series (part, known_until);
+CREATE INDEX ix_series_known ON series (plant_id, "set", known_until, known_from, gone_at, device_id);
 CREATE INDEX ix_open_day_part_next_at ON open_day (part, next_at);
 COMMIT;

@@ -54,7 +54,7 @@ async def harvested(config: Config, wanted: Wanted, *, wall: Callable[[], dateti
     """Run one harvest and return the report."""
     with writable(config, wanted.command) as stores:
         async with client_of(config, wall=wall) as client:
-            return await harvest_of(config, client, stores, Stop(), Quiet(), wall=wall).run(wanted)
+            return await harvest_of(config, client, stores, Stop().event, Quiet(), wall=wall).run(wanted)
 
 
 def accept_all(running: Running) -> None:

@@ -23,7 +23,8 @@ def upgrade() -> None:
 def _index_due_days() -> None:
     op.add_column("series", sa.Column("known_from", sa.Integer))
     op.add_column("series", sa.Column("known_until", sa.Integer))
-    op.create_index("ix_series_part_known_until", "series", ["part", "known_until"])
+    known = ["plant_id", "set", "known_until", "known_from", "gone_at", "device_id"]
+    op.create_index("ix_series_known", "series", known)
     op.add_column("open_day", sa.Column("part", sa.Integer, nullable=False, server_default="0"))
     op.execute("UPDATE open_day SET part = (SELECT part FROM series WHERE series.series_id = open_day.series_id)")
     op.create_index("ix_open_day_part_next_at", "open_day", ["part", "next_at"])
@@ -41,6 +42,7 @@ def _make_owners() -> None:
         sa.Column("look_at", sa.Integer),
         sa.Column("expires_at", sa.Integer),
         sa.Column("purged_at", sa.Integer),
+        sa.Column("occasion", sa.Integer),
     )
     op.create_table(
         "owner_plant",

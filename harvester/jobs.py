@@ -1,0 +1,78 @@
+"""The daemon's pieces of work: each can be told to halt, and goes on later where it was."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from harvester import show
+from harvester.due import Wanted
+from harvester.errand import Done
+from harvester.harvest import Harvest
+from harvester.report import Report
+
+
+class Job(Protocol):
+    """One piece of work."""
+
+    halt: asyncio.Event
+    """Set by who needs the daemon for something more urgent."""
+
+    async def go_on(self) -> Done | None:
+        """Work until it is done; return None where it was halted before. Raises the errors of ``harvester.errors``."""
+
+
+@dataclass(slots=True)
+class HarvestJob:
+    """Asks SMA for what is due of what is wanted."""
+
+    harvest: Harvest
+    wanted: Wanted
+    halt: asyncio.Event
+    """The one that *harvest* stops at."""
+    begins_with: Callable[[Wanted], Awaitable[Report]]
+    """What it does first: `run`, which discovers, or `go_on`."""
+    _begun: bool = False
+
+    async def go_on(self) -> Done | None:
+        """Harvest; the report is of all turns together."""
+        self.halt.clear()
+        first, self._begun = not self._begun, True
+        report = await (self.begins_with if first else self.harvest.go_on)(self.wanted)
+        return None if report.interrupted else harvested(report)
+
+
+def harvested(report: Report) -> Done:
+    """Return what a harvest came to."""
+    return Done(exit_code=report.exit_code, facts=report.facts(), tell=lambda: show.report(report), report=report)
+
+
+@dataclass(slots=True)
+class OneGo:
+    """Work that is over in a moment, or that only asks what it must: it is not halted."""
+
+    work: Callable[[], Awaitable[Done]]
+    halt: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def go_on(self) -> Done | None:
+        """Do it."""
+        return await self.work()
+
+
+@dataclass(slots=True)
+class Steps:
+    """Work on files, step by step in a worker thread."""
+
+    steps: Iterator[object]
+    done: Callable[[], Done]
+    halt: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def go_on(self) -> Done | None:
+        """Take steps."""
+        self.halt.clear()
+        while not self.halt.is_set():
+            if await asyncio.to_thread(next, self.steps, self) is self:
+                return self.done()
+        return None

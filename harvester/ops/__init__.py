@@ -1,0 +1,1 @@
+"""The side of the operator: what shows, warns, checks and sets up."""
