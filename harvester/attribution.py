@@ -22,8 +22,8 @@ class Standing:
 
     accepted: bool | None
     """Whether the consent holds; None where it cannot be read."""
-    fresh: bool = False
-    """Whether that was read after the list."""
+    kept: bool = False
+    """The consent held before the list was asked for and without a break after it."""
     held: bool = False
     """The consent is over now, and may have held when the list was made."""
     ended: bool = False
@@ -107,9 +107,9 @@ def _of_listed(plant: str, lists: Comparison, releasing: Origin, possible: Origi
 
 
 def _of_gone(known: Origin, standings: Mapping[str, Standing]) -> Origin:
-    """Decide about a plant that is gone since a consent ended: it is not of an owner whose consent holds."""
-    held = {o for o in known if o in standings and standings[o].fresh and standings[o].accepted}
-    return known - held or known
+    """Decide about a plant that is gone since a consent ended: it is not of an owner whose consent held."""
+    kept = {owner for owner in known if owner in standings and standings[owner].kept}
+    return known - kept or known
 
 
 def proven(lists: Comparison, changed: Mapping[str, Origin], suspects: AbstractSet[str]) -> list[str]:

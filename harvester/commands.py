@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import structlog
 
 from harvester import show
-from harvester.compose import Readable, Stop, asked_owners, client_of, harvest_of, readable, utc_now, writable
+from harvester.compose import Readable, Stop, asked_owners, asking, harvest_of, readable, utc_now, writable
 from harvester.config import Config
 from harvester.consents import explained, list_plants_of
 from harvester.discover import Unexplored, explore
@@ -75,7 +75,7 @@ async def harvest(config: Config, errand: Errand, *, wait: bool = True, as_json:
 async def _harvested(config: Config, stores: Stores, what: Wanted, stop: Stop) -> Report:
     run = utc_now().strftime("%Y%m%dT%H%M%S")
     with stop.listening(), show.progress() as progress, structlog.contextvars.bound_contextvars(run=run):
-        async with client_of(config) as client:
+        async with asking(config, stores) as client:
             work = harvest_of(config, client, stores, stop.event, progress)
             report = await explained(lambda: work.run(what), client, stores.owners, asked_owners(config), utc_now())
             report.signal = stop.signal
@@ -121,7 +121,7 @@ async def discover(config: Config, *, as_json: bool) -> int:
 
 async def _discovered(config: Config, stores: Stores, stop: Stop) -> tuple[list[KnownPlant], list[Unexplored]]:
     with stop.listening():
-        async with client_of(config) as client:
+        async with asking(config, stores) as client:
             asked = asked_owners(config)
             listing = list_plants_of(client, stores.inventory, stores.owners, asked, utc_now())
             plants = await explained(lambda: listing, client, stores.owners, asked, utc_now())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy.engine import Engine
 
 from harvester.config import Config
-from harvester.errors import LakeError, LedgerError
+from harvester.errors import ConfigError, LakeError, LedgerError
 from harvester.harvest import Harvest
 from harvester.intake import Progress, Stores, Terms
 from harvester.lake.atomic import replace_with
@@ -27,14 +27,18 @@ from harvester.lake.raw import Archive
 from harvester.lake.registry import Registry
 from harvester.model import WHOLE, Shard
 from harvester.plan import Scope
+from harvester.purse import kept, share
 from harvester.sma.client import Client
 from harvester.sma.code_client import CodeClient
 from harvester.sma.settings import Credentials, Hosts, Limits
+from harvester.sma.tally import OnRequest
+from harvester.state.budget import BudgetBook
 from harvester.state.connections import Connections
 from harvester.state.database import connect
 from harvester.state.history import History
 from harvester.state.inventory import Inventory
 from harvester.state.ledger import LAKE_ID, Ledger
+from harvester.state.orders import Orders
 from harvester.state.owners import Owners
 from harvester.state.period_ledger import PeriodLedger
 from harvester.state.snapshot import copy_ledger
@@ -54,22 +58,30 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def client_of(config: Config, *, wall: Callable[[], datetime] = utc_now) -> Client:
+def client_of(
+    config: Config,
+    *,
+    wall: Callable[[], datetime] = utc_now,
+    shard: Shard = WHOLE,
+    on_request: OnRequest | None = None,
+) -> Client:
     """Return a client for the configured cloud and grant; raises `ConfigError` where credentials or a key are missing.
 
     In the code grant the ledger, which keeps the owners' tokens, must be there; `LedgerError` is raised else.
     """
     if config.sma.grant == "code":
-        return code_client_of(config, wall=wall)
-    return Client(_hosts(config), _credentials(config), _limits(config), wall=wall)
+        return code_client_of(config, wall=wall, on_request=on_request)
+    return Client(_hosts(config), _credentials(config), _limits(config, shard), wall=wall, on_request=on_request)
 
 
-def code_client_of(config: Config, *, wall: Callable[[], datetime] = utc_now) -> CodeClient:
+def code_client_of(
+    config: Config, *, wall: Callable[[], datetime] = utc_now, on_request: OnRequest | None = None
+) -> CodeClient:
     """Return a client with a token for each owner who connected; raises what `client_of` raises."""
     credentials, keyring = _credentials(config), keyring_of(config)
     engine = connect(config.ledger.path, create=False)
     store = Connections(engine, Vault(engine, keyring, wall), wall)
-    return CodeClient(_hosts(config), credentials, _limits(config), store=store, wall=wall)
+    return CodeClient(_hosts(config), credentials, _limits(config), store=store, wall=wall, on_request=on_request)
 
 
 def keyring_of(config: Config) -> Keyring:
@@ -90,12 +102,20 @@ def _credentials(config: Config) -> Credentials:
     return Credentials(client_id=given.client_id, client_secret=given.client_secret)
 
 
-def _limits(config: Config) -> Limits:
+def _client_id(config: Config) -> str:
+    """Return the client id, nothing where there is none: not all that writes to a lake asks SMA."""
+    try:
+        return config.sma.credentials().client_id
+    except ConfigError:
+        return ""
+
+
+def _limits(config: Config, shard: Shard = WHOLE) -> Limits:
     rate = config.rate
     return Limits(
         timeout_seconds=config.sma.timeout_seconds,
         concurrency=rate.concurrency,
-        requests=rate.requests,
+        requests=share(rate.requests, shard),
         window_seconds=rate.window_seconds,
     )
 
@@ -118,6 +138,38 @@ def scope_of(config: Config, **chosen: object) -> Scope:
         exclude_plants=frozenset(harvest.exclude_plants),
         exclude_sets=frozenset(harvest.exclude_sets),
     )
+
+
+@asynccontextmanager
+async def asking(
+    config: Config,
+    stores: Stores,
+    *,
+    wall: Callable[[], datetime] = utc_now,
+    shard: Shard = WHOLE,
+    on_request: OnRequest | None = None,
+) -> AsyncIterator[Client]:
+    """Open a client whose budget goes on where the last process ended; raises what `client_of` raises."""
+    async with (
+        client_of(config, wall=wall, shard=shard, on_request=on_request) as client,
+        kept(client.pace, stores.budget, shard, wall),
+    ):
+        yield client
+
+
+def keep_house(config: Config, stores: Stores, now: datetime) -> Mapping[str, object]:
+    """Do what is to be done once a day: a copy of the ledger, old answers out of quarantine, old orders forgotten.
+
+    Returns the facts for the log.
+    """
+    engine = connect(config.ledger.path, create=False)
+    try:
+        copied = keep_snapshot(stores.lake.places, engine, now)
+    finally:
+        engine.dispose()
+    stores.quarantine.clear(now)
+    stores.orders.forget(now)
+    return {"snapshot": str(copied) if copied else None, "quarantined": stores.quarantine.kept}
 
 
 @contextmanager
@@ -144,8 +196,11 @@ def writable(config: Config, command: str, shard: Shard = WHOLE) -> Iterator[Sto
                 ledger=ledger,
                 periods=PeriodLedger(engine),
                 owners=Owners(engine),
+                orders=Orders(engine),
+                budget=BudgetBook(engine, _client_id(config), config.rate.window_seconds),
             )
-            keep_snapshot(places, engine, utc_now())
+            if shard.first:
+                keep_snapshot(places, engine, utc_now())
         finally:
             engine.dispose()
 

@@ -262,12 +262,12 @@ def _standings(
         readable = name not in looked.failed and each.seen_at is not None and each.state != ConsentState.UNKNOWN
         ended = readable and each.state in ENDED
         old = before.get(name)
-        was = old.state if old else None
+        was, had = (old.state, old.occasion) if old else (None, None)
         # who has revoked since the list was asked for may have accepted just before it
         revoked = each.state == ConsentState.REVOKED and was not in {ConsentState.REVOKED, ConsentState.ACCEPTED}
         found[name] = Standing(
             accepted=each.state == ConsentState.ACCEPTED if readable else None,
-            fresh=name in fresh,
+            kept=name in fresh and each.state == was == ConsentState.ACCEPTED and each.occasion == had,
             held=ended and was not in ENDED,
             ended=ended,
             ended_before=ended and old is not None and was in ENDED and now - old.since >= WELL_BEFORE,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harvester import plan, show
-from harvester.compose import Stop, client_of, harvest_of, scope_of, utc_now, writable
+from harvester.compose import Stop, asking, harvest_of, scope_of, utc_now, writable
 from harvester.config import Config, load
 from harvester.due import Wanted
 from harvester.errors import ConfigError
@@ -44,7 +44,9 @@ async def serve(options: Mapping[str, Any], faults: Sequence[str], *, host: str,
             async with serving(settings, host=host, port=port) as running:
                 show.say(f"SMA sandbox on {running.url}; client id and secret {settings.client_id!r}; Ctrl-C ends it")
                 if settings.grant == "code":
-                    show.say(f"Owners sign in at {running.url}/oauth2/auth, password {settings.password!r}")
+                    show.say(
+                        f"Open {running.url} to try the code grant; every owner's password is {settings.password!r}"
+                    )
                 await stop.event.wait()
     except OSError as error:
         raise ConfigError(
@@ -97,7 +99,7 @@ def _flags(url: str, folder: Path) -> dict[str, object]:
 async def _harvest(config: Config, first: date, last: date) -> Report:
     stop = Stop()
     with writable(config, "demo") as stores, stop.listening(), show.progress() as progress:
-        async with client_of(config) as client:
+        async with asking(config, stores) as client:
             await _consent(client, config.sma.owners[0])
             wanted = Wanted(command="demo", scope=scope_of(config), span_of=plan.between(first, last))
             report = await harvest_of(config, client, stores, stop.event, progress).run(wanted)

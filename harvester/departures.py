@@ -103,12 +103,12 @@ async def _device_now(client: Client, device_id: str) -> str | None:
 
 
 def _ended(book: Mapping[str, KnownOwner], candidates: Sequence[str], now: datetime) -> str | None:
-    """Return in words whose consents have ended; None where they cannot be read, empty where one still holds."""
+    """Return in words whose consents have ended; None where they cannot be read, empty where one may still hold."""
     known = [book.get(name) for name in candidates]
     ended = [each for each in known if each is not None and each.state in ENDED]
     holding = [each for each in known if each is None or each.state not in {*ENDED, ConsentState.NOT_ASKED}]
     if not holding:
-        return ", ".join(f"{masked(each.owner)} ({each.state})" for each in ended) if candidates else None
+        return ", ".join(f"{masked(each.owner)} ({each.state})" for each in ended) or None
     return None if all(_unreadable(each, now) for each in holding) else ""
 
 

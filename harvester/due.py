@@ -6,17 +6,15 @@ only of these is everything read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from enum import Enum
 
 from harvester import periods, plan
-from harvester.catalog import ENERGY_AND_POWER_PV, ENERGY_SETS
-from harvester.daylight import sun_is_up
-from harvester.model import Device, Level, Plant, Series, Slice, Stretch
+from harvester.model import Device, Plant, Series, Slice, Stretch
+from harvester.outlook import Outlook
 from harvester.plan import Batch, Scope, Span, SpanOf
-from harvester.state.agenda import REST, Bound, Look, Opened
 from harvester.state.inventory import Inventory, KnownSeries
 from harvester.state.ledger import Ledger
 from harvester.state.period_ledger import KnownStretch, PeriodLedger
@@ -72,17 +70,6 @@ def _bit(day: date) -> int:
     return 1 << 32 * day.month + day.day
 
 
-_DUSK = timedelta(hours=1)
-"""How long after sunset an inverter's last rows may still come in."""
-
-
-def _asleep(plant: Plant, now: datetime) -> bool:
-    """Tell whether *plant* has lain in the dark for a while: no new row of its PV inverters can exist."""
-    if plant.latitude is None or plant.longitude is None:
-        return False
-    return not any(sun_is_up(plant.latitude, plant.longitude, moment) for moment in (now - _DUSK, now))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What one run is asked for."""
@@ -108,35 +95,23 @@ class DueNow:
         self._inventory = inventory
         self._ledger = ledger
         self._part = part
-        self._plants = {plant.plant_id: plant for plant in plants if wanted.scope.takes_plant(plant.plant_id)}
         self._wanted = wanted
-        scope = wanted.scope
-        self._look = Look(
-            part=part,
-            plants=tuple(self._plants),
-            sets=scope.sets,
-            exclude_sets=scope.exclude_sets,
-            devices=scope.devices,
-            level=scope.level,
+        self._outlook = Outlook(
+            ledger.agenda, part, plants, scope=wanted.scope, span_of=wanted.span_of, resume=wanted.resume
         )
-        self._apart = wanted.span_of.apart | {ENERGY_AND_POWER_PV.name}
         self._ended: dict[int, date | None] = {}
         self._whole: dict[int, tuple[date, date]] = {}
         self.known: dict[Series, KnownSeries] = {}
-        """What the inventory knows of the series that had something due."""
+        """What the inventory knows of the series that may have had something due."""
 
     @property
     def series(self) -> int:
         """How many series the plants offer and the run wants."""
-        return self._ledger.agenda.count(self._look)
+        return self._outlook.count()
 
     def pieces(self, now: datetime) -> list[Span]:
         """Return all days in pieces that are looked at one after the other, in the order in which they are asked."""
-        found = [bound for bound in self._bounds(now, plan.EVER) if bound.first <= bound.last]
-        if not found:
-            return [plan.EVER]
-        whole = Span(min(bound.first for bound in found), max(bound.last for bound in found))
-        pieces = plan.pieces(whole, PIECE_DAYS)
+        pieces = plan.pieces(self._outlook.whole(now), PIECE_DAYS)
         return pieces[::-1] if self._wanted.newest_first else pieces
 
     def batches(
@@ -153,10 +128,8 @@ class DueNow:
         Left out are series to *leave* and days *asked*.
         """
         opened, ids = self._concerned(now, within)
-        if not ids:
-            return []
-        concerned = [known for known in self._inventory.series_with(ids) if not leave(known.series)]
-        due = self._days(concerned, opened, now, asked or Asked(), within)
+        concerned = [known for known in self._inventory.series_with(ids) if not leave(known.series)] if ids else []
+        due = self._days(concerned, opened, now, asked or Asked(), within) if concerned else {}
         if not due:
             return []
         grid = rule.grid(min(days[0] for days in due.values()))
@@ -175,8 +148,9 @@ class DueNow:
 
         A run that does not wait for them is given each once: *asked* takes note.
         """
-        concerned = self._inventory.series_with(self._summing(ledger, now))
-        self._keep(concerned)
+        wait = self._wanted.again is Again.DUE
+        ended = {s.plant_id: day for s, known in self.known.items() if (day := self._ended.get(known.series_id))}
+        concerned = self._keep(self._inventory.series_with(self._outlook.sums(ledger, now, ended, wait=wait)))
         spans = {known: self._span(known, None, now) for known in concerned if not leave(known.series)}
         first = min((span.first for span in spans.values() if span), default=now.date())
         read = ledger.known([known.series_id for known in spans], since=first.replace(month=1, day=1))
@@ -184,7 +158,7 @@ class DueNow:
         for known, span in spans.items():
             due = self._stretches(span, read[known.series_id], now)
             wanted.extend((known.series, stretch) for stretch in due)
-        if asked and self._wanted.again is not Again.DUE:  # what still grows would be asked for ever
+        if asked and not wait:  # what still grows would be asked for ever
             wanted = asked.handed(wanted)
         return periods.batches(self._part, wanted)
 
@@ -193,92 +167,37 @@ class DueNow:
         known = {stretch: state.next_at for stretch, state in read.items()}
         match again:
             case Again.FAILED:
-                failed = [stretch for stretch, state in read.items() if state.failed]
-                return failed if resume else [stretch for stretch in failed if stretch in set(periods.touched(span))]
+                touched = set(periods.touched(span))
+                return [stretch for stretch, state in read.items() if state.failed and (resume or stretch in touched)]
             case Again.UNSETTLED:
                 known = {stretch: next_at and now for stretch, next_at in known.items()}
             case Again.ALL:
                 known = dict.fromkeys(known, now)
         return periods.due(span, known, now, resume=resume)
 
-    def _summing(self, ledger: PeriodLedger, now: datetime) -> list[int]:
-        """Return the series whose sums may be due."""
-        scope = self._wanted.scope
-        names = (ENERGY_SETS & scope.sets if scope.sets else ENERGY_SETS) - scope.exclude_sets
-        if not names or scope.devices or scope.level == Level.DEVICE.value:
-            return []
-        if self._wanted.again is not Again.DUE:
-            return self._ledger.agenda.members(replace(self._look, sets=names, level=Level.PLANT.value))
-        found: list[int] = []
-        for name in names:
-            spans = {plant_id: self._clipped(plant, name, now) for plant_id, plant in self._plants.items()}
-            for series, known in self.known.items():
-                if series.set == name and (ended := self._ended.get(known.series_id)):
-                    spans[series.plant_id] = Span(min(spans[series.plant_id].first, ended), spans[series.plant_id].last)
-            asked = {plant_id: (span.first, span.last) for plant_id, span in spans.items() if span}
-            found.extend(ledger.unsure(asked, name, now, resume=self._wanted.resume))
-        return found
-
     def _concerned(self, now: datetime, within: Span) -> tuple[Mapping[int, Collection[date]], list[int]]:
         """Return open days to be asked by series, and the series that may have something to be asked *within*."""
-        agenda, resume = self._ledger.agenda, self._wanted.resume
-        bounds = list(self._bounds(now, within))
         match self._wanted.again:
             case Again.DUE:
-                opened = self._inside(agenda.open_due(self._look, now), bounds, within)
-                return opened, [*{*opened, *agenda.unsure(self._look, bounds, resume=resume)}]
+                return self._outlook.due(now, within)
             case Again.FAILED:
-                failed = self._inside(agenda.failed(self._look), bounds, within)
-                return failed, [*failed]
+                failed = self._outlook.failed(now, within)
+                return failed, list(failed)
             case _:
-                earlier = agenda.open_due(self._look, _NEVER) if resume else ()
-                return self._inside(earlier, bounds, within), agenda.members(self._look)
-
-    def _inside(self, opened: Iterable[Opened], bounds: Sequence[Bound], within: Span) -> dict[int, set[date]]:
-        """Return, by series, those of the *opened* days that may be asked by a run with *bounds* for what is wanted."""
-        apart = self._apart
-        lasts = {(bound.plant_id, bound.set): bound.last for bound in bounds}
-        otherwise = within.last if self._wanted.resume else date.min
-        found: dict[int, set[date]] = {}
-        for each in opened:
-            last = lasts.get((each.plant_id, each.set if each.set in apart else REST), otherwise)
-            if within.first <= each.day <= last:
-                found.setdefault(each.series_id, set()).add(each.day)
-        return found
-
-    def _bounds(self, now: datetime, within: Span) -> Iterator[Bound]:
-        """Yield what is wanted *within* some days of each plant, by sets that have days of their own."""
-        scope = self._wanted.scope
-        apart = self._apart
-        names = [name for name in apart if (not scope.sets or name in scope.sets) and name not in scope.exclude_sets]
-        if not scope.sets or scope.sets - apart:
-            names.append(REST)
-        for plant_id, plant in self._plants.items():
-            floor = max(plan.start_day(plant) or date.min, within.first)
-            for name in names:
-                span = self._clipped(plant, name, now).within(within)
-                if span or (self._wanted.resume and floor <= span.last):
-                    yield Bound(plant_id, name, span.first, span.last, floor)
-
-    def _clipped(self, plant: Plant, name: str, now: datetime) -> Span:
-        """Return the days on which the set *name* is wanted and any series of it can have rows."""
-        return _awake(plan.applicable(self._wanted.span_of(plant, name), plant, None, now), plant, name, now)
+                opened = self._outlook.opened(now, _NEVER, within) if self._wanted.resume else {}
+                return opened, self._outlook.members()
 
     def _span(self, known: KnownSeries, device: Device | None, now: datetime) -> Span:
-        series = known.series
-        plant = self._plants[series.plant_id]
-        span = self._wanted.span_of(plant, series.set)
-        if (ended := self._ended.get(known.series_id)) is not None:
-            span = Span(min(span.first, ended), span.last)
-        return _awake(plan.applicable(span, plant, device, now), plant, series.set, now)
+        return self._outlook.span(known, device, now, self._ended.get(known.series_id))
 
-    def _keep(self, concerned: Sequence[KnownSeries]) -> None:
+    def _keep(self, concerned: Sequence[KnownSeries]) -> Sequence[KnownSeries]:
         """Note what is known of series, and where their history ended when they were first looked at."""
         self.known.update((known.series, known) for known in concerned)
         if self._wanted.resume:
             new = [known.series_id for known in concerned if known.series_id not in self._ended]
             ended = self._ledger.agenda.last_days(new)
             self._ended.update((series_id, ended.get(series_id)) for series_id in new)
+        return concerned
 
     def _days(
         self,
@@ -321,13 +240,6 @@ class DueNow:
             return {}
         first, last = min(span.first for span in spans), max(span.last for span in spans)
         return self._ledger.agenda.answered(ids, first, last, now if self._wanted.again is Again.DUE else _NEVER)
-
-
-def _awake(span: Span, plant: Plant, name: str, now: datetime) -> Span:
-    """Return *span* without the running day of a set *name* of PV inverters that sleep."""
-    today = plan.today(plant, now)
-    asleep = name == ENERGY_AND_POWER_PV.name and span.last >= today and _asleep(plant, now)
-    return span.until_yesterday(today) if asleep else span
 
 
 def _staleness(known: KnownSeries) -> tuple[bool, datetime]:

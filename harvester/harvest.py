@@ -144,20 +144,22 @@ class Harvest:
             # What the ledger says is enough where it is asked; a repair asks over its head, and each day once.
             asked=Asked() if wanted.again is Again.DUE else self._asked,
         )
-        leave = self._intake.gave_up
-        for within in due.pieces(self._wall()):
+        leave, now = self._intake.gave_up, self._wall()
+        for within in due.pieces(now):
             while not self._stop.is_set():
                 rule = self._intake.rule
-                batches = due.batches(rule, self._wall(), leave=leave, asked=part.asked, within=within)
+                batches = due.batches(rule, now, leave=leave, asked=part.asked, within=within)
                 if not batches:
                     break
                 await self._intake.stream(self._probe(batches, rule) or batches, part)
+                now = self._wall()
             due.remember()
         while not self._stop.is_set():
-            sums = due.sums(self._stores.periods, self._wall(), leave=leave, asked=part.asked)
+            sums = due.sums(self._stores.periods, now, leave=leave, asked=part.asked)
             if not sums:
                 break
             await self._intake.stream(sums, part)
+            now = self._wall()
 
     def _probe(self, batches: Sequence[Batch], rule: WeekRule) -> list[Batch]:
         """Return the first Week of *batches* alone: its answer tells which days a Week covers.

@@ -29,8 +29,10 @@ from harvester.model import WHOLE, Payload, Period, Series, Shard, Slice
 from harvester.plan import Batch
 from harvester.report import Report
 from harvester.sma.client import Client
+from harvester.state.budget import BudgetBook
 from harvester.state.inventory import Inventory, KnownSeries
 from harvester.state.ledger import LAKE_ID, Failure, Ledger, Read
+from harvester.state.orders import Orders
 from harvester.state.owners import Owners
 from harvester.state.period_ledger import PeriodLedger, StretchFailure
 from harvester.state.succession import Succession
@@ -69,6 +71,8 @@ class Stores:
     ledger: Ledger
     periods: PeriodLedger
     owners: Owners
+    orders: Orders
+    budget: BudgetBook
     raw: Archive | None = None
     """None where answers are not to be kept."""
 

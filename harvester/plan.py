@@ -101,13 +101,13 @@ EVER = Span(date.min, date.max)
 """All days there are."""
 
 
-def pieces(whole: Span, days: int) -> list[Span]:
+def pieces(whole: Span | None, days: int) -> list[Span]:
     """Cut all days into spans of which none has more than *days* days of *whole*, ascending; the outer ones are open.
 
     What is planned and asked piece by piece needs no more memory for years than for weeks.
     """
     cuts = [whole.first + _DAY * n for n in range(days, (whole.last - whole.first).days + 1, days)] if whole else []
-    return [Span(a, b - _DAY if b < date.max else b) for a, b in pairwise([date.min, *cuts, date.max])]
+    return [Span(a, b if b == date.max else b - _DAY) for a, b in pairwise([date.min, *cuts, date.max])]
 
 
 def refuse_nothing(scope: Scope, matched: int) -> None:

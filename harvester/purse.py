@@ -45,7 +45,7 @@ def restored(pace: Pace, book: BudgetBook, shard: Shard, now: datetime) -> Spend
     found = book.resumed(shard, now)
     if found.known:
         taught = found.learned
-        pace.resume(found.ages, Lesson(limit=taught.limit, granted=taught.granted, sure=True) if taught else None)
+        pace.resume(found.ages, Lesson(limit=taught.limit, granted=taught.granted) if taught else None)
         if found.pause:
             pace.pause(found.pause)
     return found

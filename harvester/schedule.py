@@ -19,7 +19,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from harvester.config import Cadence
 
-Work = TypeVar("Work", bound=str)
+Work = TypeVar("Work")
 
 # What it has to say of a job is that a tick was posted.
 logging.getLogger("apscheduler").setLevel(logging.WARNING)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,6 +51,13 @@ def _in_one_line(text: str) -> str:
 def tell(text: str = "") -> None:
     """Print a line of a command's result, as it stands."""
     OUT.print(clean(text), markup=False)
+
+
+def printed(tell: Callable[[], None]) -> str:
+    """Return what *tell* prints of a command's result."""
+    with OUT.capture() as capture:
+        tell()
+    return capture.get()
 
 
 def title(text: str) -> None:

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from harvester.attribution import Comparison, Origin, Standing, decided, proven
 
 ANN, BOB, CAT = "ann@example.org", "bob@example.org", "cat@example.org"
-HOLDS = Standing(accepted=True, fresh=True)
-RELEASED = Standing(accepted=True, fresh=True, released=True)
-ENDED = Standing(accepted=False, fresh=True, ended=True)
-WAITING = Standing(accepted=False, fresh=True)
+HOLDS = Standing(accepted=True, kept=True)
+RELEASED = Standing(accepted=True, released=True)
+ENDED = Standing(accepted=False, ended=True)
+WAITING = Standing(accepted=False)
 UNREAD = Standing(accepted=None)
 
 
@@ -92,7 +92,7 @@ class TestGonePlants:
     def test_one_that_stays_is_not_of_an_owner_whose_consent_ended_long_ago(self) -> None:
         """Right after the end it may be listed still."""
         known = {"2": plants(BOB, CAT)}
-        before = Standing(accepted=False, fresh=True, ended=True, ended_before=True)
+        before = Standing(accepted=False, ended=True, ended_before=True)
         for standing, expected in ((before, {"2": plants(BOB)}), (ENDED, {})):
             owners = {BOB: HOLDS, CAT: standing}
             lists = Comparison(before=plants("2"), listed=plants("2"), standings=owners, known=known)
@@ -100,7 +100,7 @@ class TestGonePlants:
 
     def test_a_listed_plant_whose_certain_owner_left_long_ago_is_somebody_elses(self) -> None:
         """SMA lets an administrator give the owner's role to another; who that is, any consent that holds may say."""
-        before = Standing(accepted=False, fresh=True, ended=True, ended_before=True)
+        before = Standing(accepted=False, ended=True, ended_before=True)
         owners = {ANN: before, BOB: HOLDS, CAT: HOLDS}
         known = {"1": plants(ANN)}
         lists = Comparison(before=plants("1"), listed=plants("1"), standings=owners, known=known)
@@ -179,14 +179,16 @@ class World:
     def enumerate(self, meanwhile: list[tuple[str, str]]) -> None:
         """Ask for the list, let things happen, read the consents that matter, compare; again if need be."""
         for _ in range(3):
-            mark, start = self.number, dict(self.states)
+            mark, start, had = self.number, dict(self.states), dict(self.occasions)
             listed = frozenset(plant for plant, owner in self.truth.items() if owner in self.accepted)
             for action in meanwhile:
                 self.act(*action)
             meanwhile = []
             fresh = self.worth_reading(listed)
             suspects = {owner for owner in sorted(fresh) if self.look(owner)}
-            lists = self.compared(listed, start, fresh)
+            lists = self.compared(
+                listed, start, {owner for owner in fresh if self.occasions.get(owner) == had.get(owner)}
+            )
             changed = decided(lists)
             self.known |= changed
             self.listed = listed
@@ -213,11 +215,11 @@ class World:
         return self.states[owner] in {"Rejected", "Revoked"}
 
     def compared(self, listed: frozenset[str], start: dict[str, str], fresh: set[str]) -> Comparison:
-        """Return the two lists as the harvester sees them; *start* are the states before this one."""
+        """Return the two lists as the harvester sees them; *start* are the states before, *fresh* those read after."""
         standings = {
             owner: Standing(
                 accepted=self.states[owner] == "Accepted",
-                fresh=owner in fresh,
+                kept=owner in fresh and self.states[owner] == start[owner] == "Accepted",
                 held=self.over(owner) and start[owner] in {"Accepted", "Pending"},
                 ended=self.over(owner),
                 ended_before=self.over(owner) and start[owner] in {"Rejected", "Revoked"},

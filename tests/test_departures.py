@@ -100,12 +100,12 @@ async def test_an_empty_list_withdraws_nobody(tmp_path: Path) -> None:
 
 
 async def test_without_a_readable_consent_three_lists_over_a_day_decide(tmp_path: Path) -> None:
-    """A plant of an owner who is not configured is suspended at first and withdrawn when it stays away."""
+    """A plant of an owner whom nobody configured is suspended at first and withdrawn when it stays away."""
     clock = Present(2026, 5, 10, 12)
     settings = Settings(start=date(2026, 4, 1), plants=2, devices=2, owners=("ann@example.org", "bob@example.org"))
     async with serving(settings, now=clock) as running:
         accept_all(running)
-        config = configured(running, tmp_path, sma__grant="code", sma__owners=[])
+        config = configured(running, tmp_path, sma__owners=["cat@example.org"])
         await backfilled(config, FIRST, FIRST, wall=clock)
         running.cloud.revoke("bob@example.org")
         fates = []

@@ -98,7 +98,7 @@ async def test_a_restart_does_not_spend_the_window_twice(time: Time, book: Budge
     restored(second, book, WHOLE, time.wall())
 
     assert (first.learned, second.learned, second.limit) == (93, 93, 93)
-    assert second.lesson == Lesson(limit=93, granted=100, sure=True)
+    assert second.lesson == Lesson(limit=93, granted=100)
     assert second.spent == 100
     assert min(second.ages()) == pytest.approx(60, abs=3.01)
     time.passed += WINDOW - 56

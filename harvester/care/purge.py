@@ -74,6 +74,14 @@ class Found:
         """Return what there is of an owner of whom all was deleted already."""
         return cls(Cut())
 
+    def add(self, more: Found) -> None:
+        """Count *more* as well."""
+        self.cut.add(more.cut)
+        self.quarantined += more.quarantined
+        self.ledger = more.ledger or self.ledger
+        self.copies += more.copies
+        self.aside += more.aside
+
     def facts(self) -> dict[str, Any]:
         """Return it as plain values."""
         return {
@@ -169,13 +177,13 @@ class Purging:
     """One deletion, under the lake's lock."""
 
     def __init__(
-        self, places: Places, purges: Purges, file: Path, *, by: str, now: datetime, progress: Progress
+        self, places: Places, purges: Purges, file: Path, *, by: str, wall: Callable[[], datetime], progress: Progress
     ) -> None:
         self._places = places
         self._purges = purges
         self._file = file
         self._by = by
-        self._now = now
+        self._wall = wall
         self._progress = progress
         self._found = Found(Cut())
         self._steps: Mapping[str, Callable[[Purge], None]] = {
@@ -193,22 +201,26 @@ class Purging:
 
         Raises `LakeError` and `LedgerError`: the same call goes on from there.
         """
-        purge = planned.begun or self._purges.begin(planned.owner, planned.kin, self._now)
+        purge = planned.begun or self._purges.begin(planned.owner, planned.kin, self._wall())
         if not purge.done:
-            tell(self._places, BEGUN, purge, by=self._by, now=self._now)
+            self._tell(BEGUN, purge)
         self._progress.planned(len(self._places.packs()) + len(self._places.partitions()) + len(self._steps))
         behind = list(self._steps).index(purge.done) + 1 if purge.done else 0
+        total = Found(Cut())
         for name, step in list(self._steps.items())[behind:]:
-            before = self._found.facts()
+            self._found = Found(Cut())
             step(purge)
-            after = self._found.facts()
-            tell(self._places, STEP, purge, by=self._by, now=self._now, counts=_new(before, after, name))
+            self._tell(STEP, purge, {"step": name, **{key: n for key, n in self._found.facts().items() if n}})
+            total.add(self._found)
             self._purges.record(purge, name)
             self._progress.advanced()
-        tell(self._places, DONE, purge, by=self._by, now=self._now)
+        self._tell(DONE, purge)
         self._progress.advanced()
-        self._purges.finish(purge, self._now)
-        return self._found
+        self._purges.finish(purge, self._wall())
+        return total
+
+    def _tell(self, what: str, purge: Purge, counts: Mapping[str, Any] | None = None) -> None:
+        tell(self._places, what, purge, by=self._by, now=self._wall(), counts=counts)
 
     def _raw(self, purge: Purge) -> None:
         held.answers_of(self._places, purge.kin.plants, self._found.cut, self._progress.advanced, drop=True)
@@ -239,14 +251,14 @@ class Purging:
 
     def _ledger(self, purge: Purge) -> None:
         self._found.ledger = self._purges.held(purge.kin.plants)
-        self._purges.forget(purge, self._now)
+        self._purges.forget(purge, self._wall())
 
     def _copies(self, _purge: Purge) -> None:
         """Put a fresh copy of the ledger in the place of all others, and sweep what killed writers left.
 
         An old copy is of use where all newer ones are spoiled, so the fresh one is read whole before they go.
         """
-        today, days = self._now.date(), self._places.snapshot_days()
+        today, days = self._wall().date(), self._places.snapshot_days()
         self._copy(self._places.snapshot(today))
         for day in days:
             if day != today:
@@ -261,8 +273,3 @@ class Purging:
         condition = examine(file)
         if condition.damage is not None:
             raise LedgerError(f"{file}: the fresh copy of the ledger is not whole ({condition.damage}). Run it again.")
-
-
-def _new(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return what a step has added."""
-    return {"step": name, **{key: value for key, value in after.items() if value != before[key]}}

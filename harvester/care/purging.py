@@ -56,7 +56,7 @@ def carried_out(config: Config, stores: Stores, asked: Asked, progress: Progress
             facts |= {"deleted": True, **Found.nothing().facts()}
         else:
             work = Purging(
-                stores.lake.places, purges, config.ledger.path, by=getpass.getuser(), now=utc_now(), progress=progress
+                stores.lake.places, purges, config.ledger.path, by=getpass.getuser(), wall=utc_now, progress=progress
             )
             facts |= {"deleted": True, **work.run(planned).facts()}
 

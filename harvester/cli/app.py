@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from harvester import __version__, commands, config, demo, log, show
+from harvester import __version__, commands, config, demo, duty, log, show
 from harvester.cli import care as cli_care
 from harvester.cli import consent as cli_consent
 from harvester.cli import energy as cli_energy
@@ -34,12 +34,14 @@ from harvester.cli.options import (
     chosen,
     load,
     parse_day,
+    parse_shard,
 )
 from harvester.compose import scope_of, utc_now
 from harvester.config import LOCAL_OWNER
 from harvester.errand import Errand, wanted
 from harvester.errors import HarvestError
 from harvester.lake.dictionary import lake_dictionary
+from harvester.model import WHOLE, Shard
 from harvester.questions import preview
 
 LOCAL_PORT = 8642
@@ -95,6 +97,18 @@ def run(
     loaded = load(context, config_file)
     errand = Errand(command="run", scope=scope_of(loaded))
     raise typer.Exit(commands.run_loop(commands.harvest(loaded, errand, wait=not no_wait, as_json=as_json)))
+
+
+@app.command()
+def daemon(
+    context: typer.Context,
+    shard: Annotated[
+        Shard, typer.Option("--shard", metavar="I/N", parser=parse_shard, help="Take a share: 1/2 and 2/2 are all.")
+    ] = WHOLE,
+    config_file: ConfigFile = None,
+) -> None:
+    """Keep the lake up to date until told to stop: live, late, repair, history, each on its own clock."""
+    raise typer.Exit(commands.run_loop(duty.serve(load(context, config_file), shard)))
 
 
 @app.command()

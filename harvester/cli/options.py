@@ -12,7 +12,7 @@ import typer
 from harvester import config
 from harvester.compose import scope_of
 from harvester.config import Config
-from harvester.model import Level
+from harvester.model import Level, Shard
 from harvester.plan import Scope
 
 
@@ -22,6 +22,14 @@ def parse_day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a day; write it as 2026-01-31") from None
+
+
+def parse_shard(text: str) -> Shard:
+    """Read ``1/2``; raises `typer.BadParameter`."""
+    try:
+        return Shard.parse(str(text))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 ConfigFile = Annotated[

@@ -40,6 +40,14 @@ class Cut:
     damaged: list[str] = field(default_factory=list)
     """Files that cannot be read, so that nobody can tell what they hold, with the reason."""
 
+    def add(self, more: Cut) -> None:
+        """Count *more* as well."""
+        self.rows.update(more.rows)
+        self.files.update(more.files)
+        self.answers += more.answers
+        self.bytes += more.bytes
+        self.damaged.extend(more.damaged)
+
 
 Told = Callable[[], None]
 """Called after each file that was looked at."""

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from harvester.questions.ages import PlantAge, words
 from harvester.sma.consent import ConsentState
+from harvester.state.owners import CODE, KnownOwner
 
 STALE_APART = 50
 """So many stale plants are named one by one; more are one trouble of the fleet."""
@@ -41,17 +42,6 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
-    """One plant owner's consent."""
-
-    owner: str
-    """E-mail address or label."""
-    state: ConsentState
-    since: datetime
-    """When the state was first read, aware UTC."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """When something is too much."""
 
@@ -66,7 +56,7 @@ class Snapshot:
     """What is known at *now* (aware UTC); what is not known is left out."""
 
     now: datetime
-    owners: Sequence[Owner] = ()
+    owners: Sequence[KnownOwner] = ()
     ages: Sequence[PlantAge] = ()
     refused: bool = False
     """Whether the token endpoint last refused the client."""
@@ -117,32 +107,39 @@ def _access(seen: Snapshot, limits: Limits) -> Iterator[Alert]:
 _LOST = {
     ConsentState.REVOKED: "has revoked the consent",
     ConsentState.REJECTED: "has rejected the request for consent",
-    ConsentState.EXPIRED: "has let the request for consent expire",
+    ConsentState.EXPIRED: "has let the request for consent run out",
 }
 
 
-def _consent(owner: Owner, now: datetime, limits: Limits) -> Alert | None:
-    facts = {"owner": owner.owner, "state": owner.state.value, "since": owner.since.isoformat(timespec="seconds")}
-    again = f"`harvester consent request {owner.owner}`"
-    if owner.state in _LOST:
-        return Alert(
-            key=f"consent:{owner.owner}:lost",
-            kind="consent",
-            title=f"{owner.owner} {_LOST[owner.state]}",
-            remedy=f"Talk to the owner. If consent is to be given again: {again}. If it is not: take the owner out of "
-            f"sma.owners and, if the data must go, `harvester consent purge {owner.owner}`.",
-            facts=facts,
+def _consent(known: KnownOwner, now: datetime, limits: Limits) -> Alert | None:
+    """Return what is wrong with a consent; one that somebody had deleted everything of is as it should be."""
+    state = ConsentState(known.state)
+    pending = state is ConsentState.PENDING
+    if pending and known.expires_at is not None and known.expires_at <= now:
+        state = ConsentState.EXPIRED
+    again = (
+        "let the owner connect again on the page at web.public_url"
+        if known.grant == CODE
+        else f"`harvester consent request {known.owner}` asks anew"
+    )
+    if known.purged_at is None and state in _LOST:
+        title = f"{known.owner} {_LOST[state]}"
+        remedy = (
+            f"Talk to the owner. If consent is to be given again: {again}. If not, `harvester consent purge "
+            f"{known.owner}` deletes what came with it, and sma.owners should not name it any more."
         )
-    waiting = now - owner.since
-    if owner.state is ConsentState.PENDING and waiting >= timedelta(days=limits.pending_days):
-        return Alert(
-            key=f"consent:{owner.owner}:pending",
-            kind="consent",
-            title=f"{owner.owner} has not answered the request for consent for {waiting.days:,} days",
-            remedy=f"Ask the owner to look for SMA's e-mail, also in spam, and to confirm it; {again} sends it anew.",
-            facts=facts,
-        )
+        return _about(known, "lost", title, remedy)
+    waited = now - known.since
+    if known.purged_at is None and pending and waited >= timedelta(days=limits.pending_days):
+        title = f"{known.owner} has not answered the request for consent for {waited.days:,} days"
+        remedy = f"Ask the owner to look for SMA's e-mail, in spam too, and to answer it; {again}."
+        return _about(known, "pending", title, remedy)
     return None
+
+
+def _about(known: KnownOwner, what: str, title: str, remedy: str) -> Alert:
+    facts = {"owner": known.owner, "state": known.state, "since": known.since.isoformat(timespec="seconds")}
+    return Alert(key=f"consent:{known.owner}:{what}", kind="consent", title=title, remedy=remedy, facts=facts)
 
 
 def _stale(seen: Snapshot, limits: Limits) -> Iterator[Alert]:

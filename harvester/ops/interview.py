@@ -159,7 +159,7 @@ def _questions_of_place(file: Path) -> Iterator[Question]:
         "--ledger",
         "File of the ledger, on a local disk",
         lambda values: _beside(file, Path(file.absolute().parent, str(values["lake.root"])).parent / "ledger.db"),
-        read=lambda text: SQLITE + _placed(file, text.removeprefix(SQLITE)) if text else text,
+        read=lambda text: _address(file, text),
     )
 
 
@@ -175,6 +175,13 @@ def _number(text: str) -> object:
 def _beside(file: Path, path: Path) -> str:
     """Spell a default for a person, who thinks from the current folder."""
     return os.path.relpath(path) if Path.cwd() in path.parents and Path.cwd() in file.absolute().parents else str(path)
+
+
+def _address(file: Path, text: str) -> str:
+    """Spell the ledger's file as the address that the configuration takes."""
+    path = text.removeprefix(SQLITE)
+    # an address of anything else is for the settings model to refuse
+    return SQLITE + _placed(file, path) if path and "://" not in path else text
 
 
 def _placed(file: Path, text: str) -> str:

@@ -170,11 +170,11 @@ class Metrics:
         )
 
     def consents(self, by_state: Mapping[str, int]) -> None:
-        """Tell how many owners are in each state, by SMA's words; states it does not name have none."""
+        """Tell how many owners are in each state, by SMA's words in any case; states not named have none."""
         counted: Tallied[str] = Tallied(dict.fromkeys((*CONSENTS.values(), OTHER), 0))
-        known = {state.value: label for state, label in CONSENTS.items()}
-        for state, number in by_state.items():
-            counted[known.get(state, OTHER)] += number
+        for word, number in by_state.items():
+            state = ConsentState(word)
+            counted[CONSENTS[state] if state.value.lower() == word.lower() else OTHER] += number
         self._gauges.tell_by("consents", counted)
 
     def fresh(self, ages: Sequence[PlantAge]) -> None:

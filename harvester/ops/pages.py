@@ -60,6 +60,7 @@ _MEANINGS = {
     130: ("interrupted", ""),
     143: ("interrupted", ""),
 }
+_ACCEPTED = "accepted"
 _HOUR, _MINUTE = 3_600, 60
 _WORRY, _FULL = 0.8, 0.95
 
@@ -141,9 +142,9 @@ def _cards(status: Status) -> Iterator[str]:
         figure = f"{_size(status.disk_free)} <small>free</small>"
         note = f"{100 * taken:.0f} % of {_size(status.disk_total)} is in use"
         yield _card("Disk of the lake", figure, note, (taken, _grade(taken)))
-    accepted = status.consents.get("Accepted", 0)
+    accepted = sum(n for state, n in status.consents.items() if state.lower() == _ACCEPTED)
     others = ", ".join(
-        f"{n:,} {_text(state)}" for state, n in sorted(status.consents.items()) if n and state != "Accepted"
+        f"{n:,} {_text(state)}" for state, n in sorted(status.consents.items()) if n and state.lower() != _ACCEPTED
     )
     yield _card("Consents", f"{accepted:,} <small>accepted</small>", others or "no other owner")
 

@@ -16,7 +16,7 @@ from harvester.sandbox.endpoints import Endpoint, base_length, endpoint
 from harvester.sandbox.exchange import Answer, Body, Call, json_answer, refusal
 from harvester.sandbox.faults import Faults
 from harvester.sandbox.identity import Identity
-from harvester.sandbox.landing import Standing, landing_page
+from harvester.sandbox.landing import NOTHING, Standing, landing_page
 from harvester.sandbox.lru import Recent
 from harvester.sandbox.misbehaviour import TOO_MANY, Misbehaviour, unauthorized
 from harvester.sandbox.monitoring import Monitoring
@@ -110,8 +110,7 @@ class Cloud:
             case ("GET",):
                 return "sandbox", landing_page(call.origin, self.settings, self.world.plants(), self._standing)
             case ("POST", "_sandbox", "revoke"):
-                self.revoke(call.form().get("owner", ""))
-                return "sandbox", Answer(status=303, headers={"Location": "/"})
+                return "sandbox", self._revoked(call.form().get("owner", ""))
             case ("GET", "_sandbox", "counts"):
                 return "sandbox", json_answer(self.counts.as_dict())
             case (_, "oauth2", "v2", "bc-authorize", *rest):
@@ -155,8 +154,15 @@ class Cloud:
             answer = self._monitoring.answer(call, place, readable, lambda question: self._render(question, drop))
         return wrong.spoiled(call, answer, attempt)
 
+    def _revoked(self, owner: str) -> Answer:
+        """Revoke for a person at the front page, who is led back there."""
+        if self._standing(owner) == NOTHING:
+            return refusal(404)
+        self.revoke(owner)
+        return Answer(status=303, headers={"Location": "/"})
+
     def _standing(self, owner: str) -> Standing:
-        return Standing(consent=self.consents.state(owner), granted=self.tokens.granted(owner))
+        return Standing(consent=self.consents.state(owner), granted=self.tokens.granted(owner.casefold()))
 
     def _readable(self, grant: Grant) -> Callable[[str], bool]:
         """Return whose plants a token opens: its owner's alone, or everybody's who accepted the client."""
@@ -203,7 +209,7 @@ class Cloud:
     def revoke(self, owner: str) -> None:
         """Let an owner revoke, both grants; the next request sees it, and the owner's tokens are dead."""
         self.consents.decide(owner, "Revoked")
-        self.tokens.revoke(owner)
+        self._identity.revoke(owner)
 
     def deactivate(self, device_id: str, day: date) -> Device:
         """Take a device out of service from a plant-local day on."""

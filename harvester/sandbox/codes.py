@@ -57,6 +57,10 @@ class Codes:
         """Return the session of a code that has been exchanged before."""
         return self._used.get(text)
 
+    def revoke(self, owner: str) -> None:
+        """Forget the codes of an owner, lower case, that nobody has exchanged yet."""
+        self._open = {text: code for text, code in self._open.items() if code.owner != owner}
+
     def take(self, text: str, client: str, fields: Mapping[str, str]) -> Code | str:
         """Use a code up and return what it stands for, or Keycloak's words for why it is no good."""
         code = self._open.pop(text, None)

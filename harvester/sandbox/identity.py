@@ -22,8 +22,8 @@ class Identity:
         self.tokens = Tokens(settings, elapsed)
         self._settings = settings
         self._counts = counts
-        clients, codes = Clients(settings), Codes(settings.code_seconds, elapsed)
-        owners = Owners(settings, world)
+        self._codes = codes = Codes(settings.code_seconds, elapsed)
+        clients, owners = Clients(settings), Owners(settings, world)
         self._endpoint = TokenEndpoint(
             settings=settings, clients=clients, codes=codes, tokens=self.tokens, counts=counts
         )
@@ -45,6 +45,11 @@ class Identity:
             return None
         method, kind, enter = doors
         return (kind, enter(call)) if call.method == method else ("other", refusal(405))
+
+    def revoke(self, owner: str) -> None:
+        """Let all codes and tokens that an owner gave die at once."""
+        self._codes.revoke(owner.casefold())
+        self.tokens.revoke(owner.casefold())
 
     def _issue(self, call: Call) -> Answer:
         answer = self._endpoint.issue(call)

@@ -22,6 +22,9 @@ class Standing:
     """A client holds tokens of the code grant."""
 
 
+NOTHING = Standing(consent=None, granted=False)
+
+
 def landing_page(
     origin: str, settings: Settings, plants: Iterable[Plant], standing: Callable[[str], Standing]
 ) -> Answer:
@@ -53,10 +56,12 @@ def _code(origin: str, settings: Settings) -> str:
         "state": "try",
     }
     address = escape(f"/oauth2/auth?{urlencode(query)}")
+    # this page is no registered address where others are
+    look = f"""<p>Or only <a id="try" href="{address}">look at the pages</a>: they lead back here with a code in the
+address.</p>"""
     return f"""<h2>Try the code grant</h2>
-<p>Set <code>sma.grant = "code"</code> in the harvester's configuration, or only
-<a id="try" href="{address}">look at the pages</a>: they lead back here with a code in the address.
-Every owner's password is <code>{escape(settings.password)}</code>.</p>"""
+<p>Set <code>sma.grant = "code"</code> in the harvester's configuration. Every owner's password is
+<code>{escape(settings.password)}</code>.</p>{"" if settings.redirect_uris else look}"""
 
 
 def _custom(origin: str) -> str:

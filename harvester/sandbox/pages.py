@@ -119,6 +119,7 @@ def error_page(text: str) -> Answer:
 
 
 def page(title: str, content: str, status: int = 200) -> Answer:
+    """Return a whole page around *content*, which is HTML already; the title is not."""
     html = f"""<!DOCTYPE html>
 <html lang="en">
 <head>

@@ -87,8 +87,8 @@ class Tokens:
         self._keep(lambda grant: grant.session != session)
 
     def revoke(self, owner: str) -> None:
-        """Let all tokens that an owner gave die at once."""
-        self._keep(lambda grant: grant.owner != owner.casefold())
+        """Let all tokens that an owner, lower case, gave die at once."""
+        self._keep(lambda grant: grant.owner != owner)
 
     def _keep(self, good: Callable[[Grant], bool]) -> None:
         self._access = {text: grant for text, grant in self._access.items() if good(grant)}

@@ -9,12 +9,14 @@ KEEP_BELOW = 0.93
 """Share of what was granted before a refusal that is used from then on."""
 CLIMB = 1.05
 """Growth per window that was used up without a refusal."""
-CLIMB_IN_DOUBT = 1.5
-"""The same while the refusal may have been somebody else's doing."""
 NEAR = 0.98
 """Share of what was once refused up to which the limit climbs at first."""
 QUIET_WINDOWS = 36
 """Windows used up in quiet (three hours at SMA) after which the limit climbs beyond what was once refused."""
+
+
+SLACK = 1.0
+"""Seconds; Retry-After is rounded up to whole ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,22 +27,34 @@ class Lesson:
     """Used from now on."""
     granted: int
     """Granted in the window in which the refusal came."""
-    sure: bool
-    """The window was watched from its start, so no earlier process can have spent a part of it."""
     quiet: int = 0
     """Windows since then that were used up without a refusal."""
 
     def climbed(self) -> Lesson:
         """Return the lesson after one more window that was used up without a refusal."""
-        growth = CLIMB if self.sure else CLIMB_IN_DOUBT
-        higher = max(self.limit + 1, math.floor(self.limit * growth))
-        if self.sure and self.quiet < QUIET_WINDOWS:
+        higher = max(self.limit + 1, math.floor(self.limit * CLIMB))
+        if self.quiet < QUIET_WINDOWS:
             higher = min(higher, math.floor(NEAR * self.granted))
         return replace(self, limit=max(self.limit, higher), quiet=self.quiet + 1)
 
 
-def refused(granted: int, *, sure: bool, before: Lesson | None) -> Lesson | None:
+def refused(granted: int, *, before: Lesson | None) -> Lesson | None:
     """Return what a refusal after *granted* requests teaches; one of the very first teaches nothing."""
     if granted <= 0:
         return before
-    return Lesson(limit=max(1, math.floor(KEEP_BELOW * granted)), granted=granted, sure=sure)
+    return Lesson(limit=max(1, math.floor(KEEP_BELOW * granted)), granted=granted)
+
+
+def of_one_bucket(end: float, *, window: float, oldest: float | None, before: float | None) -> bool:
+    """Tell whether a bucket that is renewed every *window* seconds would name *end* as the end of a wait.
+
+    A sliding one names the moment at which the *oldest* request leaves it, a fixed one the ends of its windows, of
+    which *before* was one. Anything else is another limit, a mishap, or somebody else's spending: it is waited for,
+    and says nothing of N.
+    """
+    if oldest is not None and abs(oldest + window - end) <= 2 * SLACK + window / 100:
+        return True
+    if before is None:
+        return False
+    apart = end - before
+    return abs(apart - window * round(apart / window)) <= SLACK and (apart > window / 2 or abs(apart) <= SLACK)

@@ -18,14 +18,16 @@ from dataclasses import dataclass
 
 from asyncio_throttle.throttler import Throttler
 
-from harvester.sma.learning import Lesson, refused
+from harvester.sma.learning import SLACK, Lesson, of_one_bucket, refused
 
 Clock = Callable[[], float]
 
 PARTS = 10
 """A window is spent in so many parts: a small job is not slowed, and what comes up later finds some left."""
-SLACK = 1.0
-"""Seconds; Retry-After is rounded up to whole ones."""
+CAUTIOUS = 4
+"""Requests in flight after a refusal, until the limit is known: that many are refused the next time."""
+DOUBT = 2.0
+"""Windows within which a second refusal far below what is known confirms the first."""
 
 
 @dataclass(slots=True)
@@ -68,6 +70,11 @@ class _Window(Throttler):
         self.flush()
         return [stamp for stamp in self._task_logs if stamp >= start]
 
+    @property
+    def held(self) -> int:
+        """How many stamps there are, without a look at the clock."""
+        return len(self._task_logs)
+
     def __len__(self) -> int:
         self.flush()
         return len(self._task_logs)
@@ -93,9 +100,12 @@ class Pace:
         self._requests = requests
         self._window = window_seconds
         self._clock = clock
-        self._lesson = Lesson(limit=learned, granted=learned, sure=True) if learned else None
+        self._lesson = Lesson(limit=learned, granted=learned) if learned else None
+        self._refusals = 0
         self._granted: int | None = None  # in the window of a refusal, until the pause after it is over
-        self._sure = False
+        self._teaches = False  # whether that refusal is taken to be the bucket's
+        self._ended: float | None = None  # when the last wait that a refusal named was over
+        self._doubted_until = -math.inf
         self._changes = 0
         self._watched_from = clock()
         self._review_at = clock() + window_seconds
@@ -196,9 +206,7 @@ class Pace:
         """Learn from a 429, and let nobody ask for *retry_after* seconds; None stands for a whole window."""
         # Those in flight together are refused together: only the first refusal has something to teach.
         if self._granted is None:
-            began = self._began(retry_after)
-            self._sure = began >= self._watched_from - SLACK
-            self._learn(len(self._quota.since(began)))
+            self._judge(retry_after)
         self.pause(retry_after)
         self._review_at = self._paused_until + self._window
 
@@ -212,31 +220,48 @@ class Pace:
     def _quota_room(self) -> int:
         if self.paused_until is not None:
             return 0
-        return sys.maxsize if self.limit is None else self.limit - self._in_flight
+        if self.limit is not None:
+            return self.limit - self._in_flight
+        # Nothing is known: as fast as it goes, until the first refusal.
+        return sys.maxsize if self._refusals == 0 else self._quota.held + CAUTIOUS - self._in_flight
 
     def _part_room(self) -> int:
         # A tenth more than its share, so that the quota is the bound and rounding wastes none of it.
         return sys.maxsize if self.limit is None else -(-11 * self.limit // (10 * PARTS))
 
-    def _began(self, retry_after: float | None) -> float:
-        """Return when the window of a refusal began, as far as the wait tells.
+    def _judge(self, retry_after: float | None) -> None:
+        """Learn from the first refusal of several, if it is the bucket's that this pace has watched.
 
         The wait ends with a fixed window, or when the oldest request leaves a sliding one: either way the
         window began its own length before that. A longer wait tells nothing, and all that counts is taken.
         """
-        wait = retry_after if retry_after is not None and retry_after <= self._window else 0.0
-        return self._clock() + wait - self._window - SLACK
+        now, told = self._clock(), retry_after is not None and retry_after <= self._window
+        end = now + retry_after if told and retry_after is not None else now
+        began = end - self._window - SLACK
+        stamps = self._quota.since(-math.inf)
+        self._granted = sum(stamp >= began for stamp in stamps)
+        oldest = stamps[0] if stamps else None
+        fits = not told or of_one_bucket(end, window=self._window, oldest=oldest, before=self._ended)
+        far_below = self.limit is not None and self._granted < self.limit / 2
+        self._teaches = began >= self._watched_from - SLACK - 1e-6 and fits
+        if self._teaches and far_below and now > self._doubted_until:
+            self._teaches = False  # somebody else's spending, or a mishap: the next window will tell
+            self._doubted_until = end + DOUBT * self._window
+        self._ended = end if told else self._ended
+        self._refusals += 1
+        self._learn()
 
     def _count(self) -> None:
         """Stamp a request whose answer is in; one on its way during a refusal was granted before it."""
         self._quota.stamp(self._clock())
         if self._granted is not None:
-            self._learn(self._granted + 1)
+            self._granted += 1
+            self._learn()
 
-    def _learn(self, granted: int) -> None:
-        self._granted = granted
+    def _learn(self) -> None:
         self._changes += 1
-        self._lesson = refused(granted, sure=self._sure, before=self._lesson)
+        if self._teaches and self._granted is not None:
+            self._lesson = refused(self._granted, before=self._lesson)
 
     def _climb(self) -> None:
         """Raise the learned limit, at most once per window and only where it was used up."""

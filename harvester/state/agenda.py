@@ -11,13 +11,13 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from harvester.state import packed
-from harvester.state.tables import DEVICE, MONTH, OPEN_DAY, SERIES, from_number, portions, to_number, to_seconds
+from harvester.state.tables import MONTH, OPEN_DAY, from_number, portions, to_number, to_seconds
 
 REST = ""
 """Stands in a `Bound` for all sets that have none of their own."""
@@ -46,11 +46,6 @@ class Look:
     devices: Collection[str] = ()
     level: str | None = None
 
-    @property
-    def narrow(self) -> bool:
-        """Tell whether it is about a small share of the plants' series."""
-        return bool(self.sets or self.devices)
-
 
 class Opened(NamedTuple):
     """A day of a series that was asked and is not settled."""
@@ -61,8 +56,44 @@ class Opened(NamedTuple):
     day: date
 
 
-_OPENED = sa.select(OPEN_DAY.c.series_id, OPEN_DAY.c.day, SERIES.c.plant_id, SERIES.c.set).join(
-    SERIES, SERIES.c.series_id == OPEN_DAY.c.series_id
+# Spelled out, for to put such a statement together anew costs as much as to answer it. Lists are JSON: one parameter,
+# however many they are; null selects everything. A plus keeps SQLite from going the other way round.
+# ruff: noqa: S608 - nothing but constants is put together
+_IN_SCOPE = """s.gone_at IS NULL
+    AND (:sets IS NULL OR s."set" IN (SELECT value FROM json_each(:sets)))
+    AND (:exclude_sets IS NULL OR s."set" NOT IN (SELECT value FROM json_each(:exclude_sets)))
+    AND (:devices IS NULL OR s.device_id IN (SELECT value FROM json_each(:devices)))
+    AND (:level IS NULL OR (s.device_id = '') = (:level = 'plant'))"""
+_MEMBERS = f"""FROM series s WHERE s.plant_id IN (SELECT value FROM json_each(:plants)) AND {_IN_SCOPE}"""
+_COUNT = sa.text(f"SELECT count(*) {_MEMBERS}")
+_IDS = sa.text(f"SELECT s.series_id {_MEMBERS}")
+_OPENED = (
+    """SELECT o.series_id, s.plant_id, s."set", o.day FROM open_day o JOIN series s ON s.series_id = o.series_id"""
+)
+_OPEN_FROM_SERIES = sa.text(
+    f"""{_OPENED} WHERE s.plant_id IN (SELECT value FROM json_each(:plants)) AND {_IN_SCOPE}
+    AND +o.part = :part AND +o.next_at <= :now ORDER BY o.next_at"""
+)
+_OPEN_FROM_DAYS = sa.text(
+    f"""{_OPENED} WHERE o.part = :part AND o.next_at <= :now
+    AND +s.plant_id IN (SELECT value FROM json_each(:plants)) AND {_IN_SCOPE} ORDER BY o.next_at"""
+)
+_FAILED = sa.text(
+    f"""{_OPENED} WHERE o.part = :part AND o.failed
+    AND +s.plant_id IN (SELECT value FROM json_each(:plants)) AND {_IN_SCOPE}"""
+)
+_UNSURE = f"""SELECT s.series_id, s.known_from, s.known_until, d.deactivated_at AS off, b.first, b.last, b.floor
+    FROM bound b CROSS JOIN series s LEFT JOIN device d ON d.device_id = s.device_id
+    WHERE s.plant_id = b.plant_id AND {_IN_SCOPE}
+    AND (s.known_until IS NULL OR s.known_until < b.last OR (b.first <= b.last AND s.known_from > b.first))"""
+_OUTSIDE = sa.text(
+    f"""WITH bound AS MATERIALIZED (
+        SELECT json_extract(value, '$[0]') AS plant_id, json_extract(value, '$[1]') AS "set",
+            json_extract(value, '$[2]') AS first, json_extract(value, '$[3]') AS last,
+            json_extract(value, '$[4]') AS floor
+        FROM json_each(:bounds))
+    {_UNSURE} AND b."set" <> '' AND s."set" = b."set" UNION ALL
+    {_UNSURE} AND b."set" = '' AND s."set" NOT IN (SELECT value FROM json_each(:apart))"""
 )
 
 
@@ -73,48 +104,44 @@ class Agenda:
         self._engine = engine
 
     def members(self, look: Look) -> list[int]:
-        """Return the ids of the series that *look* is about and that are offered."""
+        """Return the ids of the series that *look* is about."""
         with self._engine.connect() as db:
-            return list(db.scalars(sa.select(SERIES.c.series_id).where(*_about(look), SERIES.c.part == look.part)))
+            return list(db.scalars(_IDS, _told(look)))
 
     def count(self, look: Look) -> int:
         """Return how many series *look* is about."""
         with self._engine.connect() as db:
-            return db.scalar(sa.select(sa.func.count()).select_from(SERIES).where(*_about(look))) or 0
+            return db.scalar(_COUNT, _told(look)) or 0
 
     def open_due(self, look: Look, now: datetime) -> list[Opened]:
         """Return the days that were asked, are not settled, and are due *now*; the longest due first.
 
         Days that are settled nevertheless (they were asked again) may be among them.
         """
-        query = _OPENED
-        if look.narrow:  # from few series to their days
-            next_at: sa.ColumnElement[int] = sa.literal_column("+open_day.next_at", sa.Integer)
-            query = query.where(*_about(look), next_at <= to_seconds(now))
-        else:  # from the days that are due to their series
-            next_at = OPEN_DAY.c.next_at
-            query = query.where(OPEN_DAY.c.part == look.part, next_at <= to_seconds(now), *_about(look, known=True))
-        return self._opened(query.order_by(next_at))
+        narrow = look.sets or look.devices  # from few series to their days; else from the days that are due
+        return self._opened(_OPEN_FROM_SERIES if narrow else _OPEN_FROM_DAYS, look, now=to_seconds(now))
 
     def failed(self, look: Look) -> list[Opened]:
         """Return the days that were last asked in vain, whenever they are due again."""
-        return self._opened(_OPENED.where(OPEN_DAY.c.part == look.part, OPEN_DAY.c.failed, *_about(look, known=True)))
+        return self._opened(_FAILED, look)
+
+    def _opened(self, query: sa.TextClause, look: Look, **more: int) -> list[Opened]:
+        with self._engine.connect() as db:
+            rows = db.execute(query, {**_told(look), "part": look.part, **more})
+            return [Opened(i, plant_id, name, from_number(day)) for i, plant_id, name, day in rows]
 
     def unsure(self, look: Look, bounds: Iterable[Bound], *, resume: bool) -> list[int]:
         """Return the series of which a day within *bounds* may never have been asked; none is missing.
 
         With *resume* days before the bounds count as well, from where a history ended.
         """
-        found = []
-        whole = list(bounds)
-        for apart in (True, False):
-            some = [bound for bound in whole if (bound.set != REST) == apart]
-            if some:
-                query = _outside(look, some, {bound.set for bound in whole} if not apart else set())
-                with self._engine.connect() as db:
-                    rows = db.execute(query).all()
-                found.extend(row[0] for row in rows if row.off is None or not _over(row, resume=resume))
-        return found
+        told = [(b.plant_id, b.set, to_number(b.first), to_number(b.last), to_number(b.floor)) for b in bounds]
+        if not told:
+            return []
+        apart = {name for _, name, *_ in told} - {REST}
+        with self._engine.connect() as db:
+            rows = db.execute(_OUTSIDE, {**_told(look), "bounds": json.dumps(told), "apart": json.dumps(list(apart))})
+            return [row.series_id for row in rows if row.off is None or not _over(row, resume=resume)]
 
     def answered(self, series_ids: Sequence[int], first: date, last: date, now: datetime) -> dict[int, set[date]]:
         """Return the days of the given series from *first* to *last* that need not be asked *now*.
@@ -150,60 +177,20 @@ class Agenda:
                     found[series_id] = max(found.get(series_id, date.min), from_number(number))
         return found
 
-    def _opened(self, query: sa.Select[tuple[int, int, str, str]]) -> list[Opened]:
-        with self._engine.connect() as db:
-            return [Opened(i, plant_id, name, from_number(day)) for i, day, plant_id, name in db.execute(query)]
-
 
 def _listed(values: Collection[object]) -> sa.Select[tuple[object]]:
     """Return *values* as a table: one parameter, however many they are."""
     return sa.select(sa.func.json_each(json.dumps(list(values))).table_valued("value").c.value)
 
 
-def _about(look: Look, *, known: bool = False) -> list[sa.ColumnElement[bool]]:
-    """Return the conditions on a series of *look*; where it is *known* already, they are not to find it by plant."""
-    plant_id = sa.literal_column("+series.plant_id", sa.String) if known else SERIES.c.plant_id
-    return [plant_id.in_(_listed(look.plants)), *_in_scope(look)]
+def _told(look: Look) -> dict[str, str | None]:
+    """Return *look* as parameters."""
+    lists = {"sets": look.sets, "exclude_sets": look.exclude_sets, "devices": look.devices}
+    told = {name: json.dumps(list(values)) if values else None for name, values in lists.items()}
+    return {**told, "plants": json.dumps(look.plants), "level": look.level}
 
 
-def _in_scope(look: Look) -> list[sa.ColumnElement[bool]]:
-    found = [SERIES.c.gone_at.is_(None)]
-    if look.sets:
-        found.append(SERIES.c.set.in_(look.sets))
-    if look.exclude_sets:
-        found.append(SERIES.c.set.not_in(look.exclude_sets))
-    if look.devices:
-        found.append(SERIES.c.device_id.in_(look.devices))
-    if look.level:
-        found.append((SERIES.c.device_id == "") == (look.level == "plant"))
-    return found
-
-
-def _outside(look: Look, bounds: Sequence[Bound], apart: Collection[str]) -> sa.Select[tuple[int, ...]]:
-    """Select the series with a wanted day outside of the days between which they lack none."""
-    told = [(b.plant_id, b.set, to_number(b.first), to_number(b.last), to_number(b.floor)) for b in bounds]
-    each = sa.func.json_each(json.dumps(told)).table_valued("value").c.value
-    plant_id, name, first, last, floor = (sa.func.json_extract(each, f"$[{n}]") for n in range(5))
-    known_from, known_until = SERIES.c.known_from, SERIES.c.known_until
-    same_set = SERIES.c.set.not_in(apart) if apart else SERIES.c.set == name
-    query = sa.select(
-        SERIES.c.series_id,
-        known_from,
-        known_until,
-        DEVICE.c.deactivated_at.label("off"),
-        first.label("first"),
-        last.label("last"),
-        floor.label("floor"),
-    ).outerjoin(DEVICE, DEVICE.c.device_id == SERIES.c.device_id)
-    return query.where(
-        SERIES.c.plant_id == plant_id,
-        same_set,
-        *_in_scope(look),
-        sa.or_(known_until.is_(None), known_until < last, sa.and_(first <= last, known_from > first)),
-    )
-
-
-def _over(row: sa.Row[tuple[int, ...]], *, resume: bool) -> bool:
+def _over(row: sa.Row[Any], *, resume: bool) -> bool:
     """Tell whether a series lacks no day nevertheless, its device having been switched off."""
     # less a moment: a device switched off at midnight measures nothing on the day that begins there
     last = min(row.last, to_number((datetime.fromisoformat(str(row.off)) - datetime.resolution).date()))

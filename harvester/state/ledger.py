@@ -268,7 +268,7 @@ def _parts(db: Connection, series_ids: Iterable[int]) -> dict[int, int]:
     found: dict[int, int] = {}
     for some in portions(set(series_ids)):
         query = sa.select(SERIES.c.series_id, SERIES.c.part).where(SERIES.c.series_id.in_(some))
-        found.update({series_id: part for series_id, part in db.execute(query)})
+        found.update(db.execute(query).tuples())
     return found
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
@@ -114,7 +115,7 @@ _PLACES = ((Period.MONTH, 0), (Period.YEAR, 3))
 """Where `_reach` tells of the two."""
 
 
-def _reach(first: date, last: date) -> tuple[int, int, int, int, int, int]:
+def _reach(first: date, last: date) -> tuple[int, ...]:
     """Return first, last and number of the months that some days touch, and of the years."""
     months = 12 * (last.year - first.year) + last.month - first.month + 1
     years = (to_number(date(day.year, 1, 1)) for day in (first, last))
@@ -125,13 +126,14 @@ def _count(
     mine: sa.ColumnElement[bool],
     waits: sa.ColumnElement[bool],
     period: Period,
-    between: Sequence[sa.ColumnElement[int]] | None = None,
+    between: Sequence[Any] = (),
 ) -> sa.ScalarSelect[int]:
     """Count the stretches of a *period* that need not be asked now."""
     query = sa.select(sa.func.count()).select_from(PERIOD_READ)
     query = query.where(mine, PERIOD_READ.c.period == period.value, waits)
     if between:
-        query = query.where(PERIOD_READ.c.start.between(*between))
+        low, high = between
+        query = query.where(PERIOD_READ.c.start.between(low, high))
     return query.scalar_subquery()
 
 

@@ -94,7 +94,7 @@ def _began(db: Connection, first: date, reached: Callable[[date], date]) -> sa.C
     seen = SERIES.c.first_seen.op("/")(_SECONDS)
     late = {
         number: to_number(begin)
-        for number in db.scalars(sa.select(sa.distinct(seen)).where(SERIES.c.gone_at.is_(None)))
+        for number in db.scalars(sa.select(seen).where(SERIES.c.gone_at.is_(None)).distinct())
         if (begin := reached(from_number(number))) > first
     }
     asked = sa.case(late, value=seen, else_=to_number(first)) if late else sa.literal(to_number(first))

@@ -6,10 +6,14 @@ workers that never rest, its pace, its token and its ledger. Everything that is 
 * of N: what was granted in whole windows since the first request, as a share of what the bucket gives;
 * 429 per 1000: of all calls; later: the share of calls refused after the first window.
 
-Where N is known, 97 % and one 429 in a thousand are the goals; where it is not, 5 % refused later. In the scenes with
-a restart, one client is killed (SIGKILL) in mid-window and another one starts at once.
+* over N: the most calls within any window of that length, wherever it begins, less N;
+* again: calls refused within one window after a restart.
 
-    python tests/bench/budget.py [--windows 12] [--scale 1.0] [--together 2] [--only TEXT] [--json FILE]
+Where N is known, 97 % and one 429 in a thousand are the goals; where it is not, 5 % refused later. In the scenes with
+a restart, one client is killed (SIGKILL) in mid-window and another one starts at once: its goal is that no more than
+1 % of N is refused after that, and what its start-up leaves unused does not count.
+
+    python tests/bench/budget.py [--windows 12] [--together 2] [--only TEXT] [--json FILE]
 """
 
 from __future__ import annotations
@@ -45,9 +49,7 @@ from harvester.state.database import connect
 
 CLIENT = "local-sandbox"
 WORKERS = 16
-STARTING = 3.0
-"""Seconds that processes take to start; all of a scene begin to ask together."""
-USED, REFUSED_KNOWN, REFUSED_LATER = 0.97, 0.001, 0.05
+USED, REFUSED_KNOWN, REFUSED_LATER, REFUSED_AGAIN = 0.97, 0.001, 0.05, 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,7 @@ class Found:
 
     scene: str
     known: bool
+    restarted: bool
     windows: int
     calls: int
     refused: int
@@ -98,17 +101,21 @@ class Found:
     """Share of what the bucket gives in those windows."""
     later: float
     """Share of the calls after the first window that were refused."""
-    busiest: int
+    over: int
     """Requests, granted or not, within any one window, less N."""
     learned: int | None
-    overshoot: int = 0
+    requests: int
+    """N."""
+    again: int
     """Requests refused within one window after a restart."""
 
     @property
     def good(self) -> bool:
         """Whether the goals are reached."""
+        if self.restarted and self.again > REFUSED_AGAIN * self.requests:
+            return False
         if self.known:
-            return self.used >= USED and self.refused <= REFUSED_KNOWN * self.calls
+            return (self.restarted or self.used >= USED) and self.refused <= REFUSED_KNOWN * self.calls
         return self.later <= REFUSED_LATER
 
 
@@ -122,14 +129,16 @@ def judged(scene: Scene, asked: list[tuple[float, bool]], learned: int | None, r
     return Found(
         scene=str(scene),
         known=scene.known,
+        restarted=scene.kill,
+        requests=scene.requests,
         windows=windows,
         calls=len(asked),
         refused=sum(not granted for _, granted in asked),
         used=sum(granted for moment, granted in asked if moment < end) / (windows * scene.requests),
         later=later.count(False) / len(later),
-        busiest=_busiest([moment for moment, _ in asked], scene.window) - scene.requests,
+        over=_busiest([moment for moment, _ in asked], scene.window) - scene.requests,
         learned=learned,
-        overshoot=after.count(False),
+        again=after.count(False),
     )
 
 
@@ -153,17 +162,19 @@ async def measured(scene: Scene, windows: float, folder: Path) -> Found:
         ledger = folder / "ledger.db"
         connect(ledger).dispose()
         restart = None
-        begins = time.time() + STARTING
-        ends = begins + windows * scene.window
         shards = [str(shard) for shard in Shard(1, scene.shards).every()]
-        work = [await _client(running.url, scene, shard, (begins, ends), ledger) for shard in shards]
+        work = [await _client(running.url, scene, shard, ledger) for shard in shards]
+        ends = time.time() + windows * scene.window
+        for process in work:
+            _go(process, ends)
         if scene.kill:
             while not record.asked or record.asked[-1][0] < record.asked[0][0] + 2.4 * scene.window:
                 await asyncio.sleep(0.01)
             work[0].send_signal(signal.SIGKILL)
             await work[0].wait()
             restart = running.cloud._elapsed()
-            work[0] = await _client(running.url, scene, "1/1", (0.0, ends), ledger)
+            work[0] = await _client(running.url, scene, "1/1", ledger)
+            _go(work[0], ends)
         codes = await asyncio.gather(*(process.wait() for process in work))
     if any(codes):
         raise SystemExit(f"{scene}: a client failed; what it said stands above")
@@ -173,12 +184,24 @@ async def measured(scene: Scene, windows: float, folder: Path) -> Found:
     return judged(scene, record.asked, learned.limit if learned else None, restart)
 
 
-async def _client(
-    url: str, scene: Scene, shard: str, times: tuple[float, float], ledger: Path
-) -> asyncio.subprocess.Process:
-    given = {"url": url, "shard": shard, "times": times, "ledger": str(ledger), "window": scene.window}
+async def _client(url: str, scene: Scene, shard: str, ledger: Path) -> asyncio.subprocess.Process:
+    """Start a client and wait until it is ready to ask."""
+    given = {"url": url, "shard": shard, "ledger": str(ledger), "window": scene.window}
     given["requests"] = scene.requests if scene.known else None
-    return await asyncio.create_subprocess_exec(sys.executable, __file__, "--client", json.dumps(given))
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, __file__, "--client", json.dumps(given), stdin=pipe, stdout=pipe
+    )
+    assert process.stdout is not None
+    await process.stdout.readline()
+    return process
+
+
+def _go(process: asyncio.subprocess.Process, ends: float) -> None:
+    """Let a client ask from now on until then, in seconds since 1970."""
+    assert process.stdin is not None
+    process.stdin.write(f"{ends}\n".encode())
+    process.stdin.close()
 
 
 async def work(given: dict[str, Any]) -> None:
@@ -186,13 +209,16 @@ async def work(given: dict[str, Any]) -> None:
     url, shard, window = given["url"], Shard.parse(given["shard"]), given["window"]
     hosts = Hosts(auth_url=url, consent_url=url, monitoring_url=f"{url}/monitoring/v1")
     limits = Limits(concurrency=WORKERS, requests=share(given["requests"], shard), window_seconds=window)
-    begins, ends = given["times"]
     engine = connect(Path(given["ledger"]))
     book = BudgetBook(engine, CLIENT, window)
-    async with Client(hosts, Credentials(client_id=CLIENT, client_secret=CLIENT), limits) as client:
-        async with kept(client.pace, book, shard, lambda: datetime.now(UTC)):
-            await asyncio.sleep(begins - time.time())
-            await asyncio.gather(*(_ask(client, ends) for _ in range(WORKERS)))
+    async with (
+        Client(hosts, Credentials(client_id=CLIENT, client_secret=CLIENT), limits) as client,
+        kept(client.pace, book, shard, lambda: datetime.now(UTC)),
+    ):
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        ends = float(await asyncio.to_thread(sys.stdin.readline))
+        await asyncio.gather(*(_ask(client, ends) for _ in range(WORKERS)))
     engine.dispose()
 
 
@@ -241,11 +267,11 @@ def line(found: Found) -> str:
     return (
         f"{found.scene:<40}{found.windows:>4}{found.calls:>8}{found.used:>9.1%}"
         f"{1000 * found.refused / found.calls:>9.2f}{found.later:>9.2%}{found.learned or '':>9}"
-        f"{found.overshoot:>10}   {'good' if found.good else 'MISSED'}\n"
+        f"{found.over:>8}{found.again if found.restarted else '':>8}   {'good' if found.good else 'MISSED'}\n"
     )
 
 
-HEAD = f"{'':<40}{'win':>4}{'calls':>8}{'of N':>9}{'429/1000':>9}{'later':>9}{'learned':>9}{'overshoot':>10}\n"
+HEAD = f"{'':<40}{'win':>4}{'calls':>8}{'of N':>9}{'429/1000':>9}{'later':>9}{'learned':>9}{'over N':>8}{'again':>8}\n"
 
 
 def main() -> int:

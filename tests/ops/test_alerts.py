@@ -103,7 +103,7 @@ async def alerting(
 
 async def until(receiver: Receiver, number: int) -> None:
     """Wait until so many messages were taken."""
-    while len(receiver.came) < number:  # noqa: ASYNC110 - it ends by the test's own time-out
+    while len(receiver.came) < number:
         await asyncio.sleep(0.005)
 
 
@@ -167,7 +167,7 @@ async def test_what_was_not_told_is_told_after_a_restart(ledger: Ledger) -> None
     with capture_logs() as lines:
         async with alerting(dead, ledger) as alerts:
             alerts.begin(alert("a"), alert("b"))
-            while not any(line["what"] == "alerts.webhook" for line in lines):  # noqa: ASYNC110 - likewise
+            while not any(line["what"] == "alerts.webhook" for line in lines):
                 await asyncio.sleep(0.005)
             alerts.over("a")
     assert "SECRET" not in json.dumps(lines)
@@ -205,14 +205,13 @@ async def test_many_of_a_kind_come_in_one_message(ledger: Ledger) -> None:
 
 async def test_what_comes_again_before_its_end_was_told_goes_on(ledger: Ledger) -> None:
     """While the receiver is away, an end and a new begin cancel each other out."""
-    async with receiving() as receiver:
-        async with alerting(receiver.url, ledger) as alerts:
-            alerts.begin(alert("a"))
-            await until(receiver, 1)
-            alerts.over("a")
-            alerts.begin(alert("a"))
-            alerts.begin(alert("b"))
-            await until(receiver, 2)
+    async with receiving() as receiver, alerting(receiver.url, ledger) as alerts:
+        alerts.begin(alert("a"))
+        await until(receiver, 1)
+        alerts.over("a")
+        alerts.begin(alert("a"))
+        alerts.begin(alert("b"))
+        await until(receiver, 2)
 
     assert receiver.told == [("firing", "a"), ("firing", "b")]
 

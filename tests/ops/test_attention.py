@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from harvester.ops.attention import FLEET, Limits, Owner, Snapshot, needs_a_person
+from harvester.ops.attention import FLEET, Limits, Snapshot, needs_a_person
 from harvester.questions.ages import PlantAge
 from harvester.sma.consent import ConsentState
+from harvester.state.owners import CODE, KnownOwner
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LIMITS = Limits()
@@ -24,9 +26,9 @@ def age(plant_id: str, hours: float | None) -> PlantAge:
     return PlantAge(plant_id, f"Plant {plant_id}", newest, None if hours is None else int(hours * 3600))
 
 
-def owner(state: ConsentState, days: float) -> Owner:
+def owner(state: ConsentState, days: float, **more: Any) -> KnownOwner:
     """Return an owner whose consent stands so for some days."""
-    return Owner(owner="ada@example.org", state=state, since=NOW - timedelta(days=days))
+    return KnownOwner(owner="ada@example.org", state=state.value, since=NOW - timedelta(days=days), **more)
 
 
 def test_nothing_needs_a_person_where_all_is_well() -> None:
@@ -60,6 +62,17 @@ def test_a_lost_consent_names_the_owner_and_what_to_do(state: ConsentState) -> N
 def test_who_does_not_answer_is_named_after_some_days(days: float, told: list[str]) -> None:
     """Three by default."""
     assert keys(Snapshot(now=NOW, owners=[owner(ConsentState.PENDING, days)])) == told
+
+
+def test_an_owner_who_logged_in_on_screen_connects_there_again() -> None:
+    """No e-mail is sent in the code grant; whose data were deleted needs nobody; a request may run out unanswered."""
+    revoked = owner(ConsentState.REVOKED, 1, grant=CODE)
+    alert = needs_a_person(Snapshot(now=NOW, owners=[revoked]), LIMITS)[0]
+
+    assert "web.public_url" in alert.remedy
+    assert keys(Snapshot(now=NOW, owners=[replace(revoked, purged_at=NOW)])) == []
+    out = owner(ConsentState.PENDING, 1, expires_at=NOW - timedelta(minutes=1))
+    assert keys(Snapshot(now=NOW, owners=[out])) == ["consent:ada@example.org:lost"]
 
 
 @pytest.mark.parametrize(

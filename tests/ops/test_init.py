@@ -4,6 +4,7 @@ import asyncio
 import os
 import pty
 import re
+import select
 import stat
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from harvester.ops.commented import commented
 from harvester.ops.initial import initialise
 
 OWNER = "anna@example.org"
+PATIENCE = 30.0
+"""Seconds that a command may take for its next word."""
 
 
 def written(file: Path) -> Config:
@@ -48,11 +51,11 @@ class TestWithoutATerminal:
     async def test_all_of_it_by_options(self, tmp_path: Path) -> None:
         """What was given is in force and active, nothing else is; the next steps are printed; no prompt."""
         file = tmp_path / "etc" / "harvester.toml"
-        answers = {
-            **{"--environment": "production", "--grant": "custom", "--owner": OWNER, "--since": "2025-01-31"},
-            **{"--requests": "900", "--lake": str(tmp_path / "data"), "--ledger": str(tmp_path / "etc" / "book.db")},
-        }
-        told = await typed(tmp_path, "init", str(file), *(word for pair in answers.items() for word in pair))
+        options = (
+            *("--environment", "production", "--grant", "custom", "--owner", OWNER, "--since", "2025-01-31"),
+            *("--requests", "900", "--lake", str(tmp_path / "data"), "--ledger", str(tmp_path / "etc" / "book.db")),
+        )
+        told = await typed(tmp_path, "init", str(file), *options)
         config = written(file)
 
         assert told.code == 0, told.err
@@ -123,7 +126,7 @@ class TestWithoutATerminal:
         """A file that is there stays to the byte; --force replaces it whole."""
         file = tmp_path / "harvester.toml"
         file.write_text("[sma]\ntimeout_seconds = 7\n")
-        with pytest.raises(Exception, match="exists already.*--force"):
+        with pytest.raises(Exception, match=r"exists already.*--force"):
             initialise(file, {}, None, force=False)
         before = file.read_text()
         initialise(file, {"harvest.since": "30d"}, None, force=True)
@@ -195,17 +198,22 @@ class Terminal:
     def answer(self, *pairs: tuple[str, str]) -> int:
         """Wait for each text in turn, type the answer to it, and return the exit code; `shown` holds the rest."""
         seen = 0
-        for words, text in pairs:
-            while words not in self.shown[seen:]:
-                assert self._more(), f"waited for {words!r}, saw {self.shown[seen:]!r}"
-            seen = len(self.shown)
-            os.write(self._master, text.encode())
-        while self._more():
-            pass
-        os.close(self._master)
-        return self._process.wait()
+        try:
+            for words, text in pairs:
+                while words not in self.shown[seen:]:
+                    assert self._more(), f"waited for {words!r}, saw {self.shown[seen:]!r}"
+                seen = len(self.shown)
+                os.write(self._master, text.encode())
+            while self._more():
+                pass
+            return self._process.wait(PATIENCE)
+        finally:
+            os.close(self._master)
+            self._process.kill()
+            self._process.wait()
 
     def _more(self) -> bool:
+        assert select.select([self._master], [], [], PATIENCE)[0], f"nothing more came after {self.shown!r}"
         try:
             chunk = os.read(self._master, 4096)
         except OSError:  # the other end was closed

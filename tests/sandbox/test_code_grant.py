@@ -438,6 +438,16 @@ async def test_an_owner_revokes(opening: Any) -> None:
     assert (access, status, error["error"], others) == (401, 400, "invalid_grant", 200)
 
 
+async def test_a_code_dies_with_the_consent(opening: Any) -> None:
+    """Revoked between the pages and the exchange, there is nothing left to exchange."""
+    async with opening() as client, browsing(client) as browser:
+        back = await browser.consent()
+        client.cloud.revoke(OWNER)
+        status, error = await exchanged(client, back["code"])
+
+    assert (status, error["error_description"]) == (400, "Code not valid")
+
+
 async def test_logout_ends_the_session(opening: Any) -> None:
     """Both tokens are dead afterwards."""
     async with opening() as client:

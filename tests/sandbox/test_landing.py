@@ -28,6 +28,15 @@ async def test_it_tells_what_to_do(opening: Any) -> None:
     assert statuses == [200] * 2
 
 
+async def test_nobody_revokes_what_was_never_given(opening: Any) -> None:
+    """An owner who was never asked has nothing to revoke."""
+    async with opening(consent=False) as client:
+        response, _ = await client.raw("/_sandbox/revoke", "POST", data={"owner": OWNER})
+
+        assert client.cloud.consents.state(OWNER) is None
+    assert response.status == 404
+
+
 async def test_it_leads_through_the_code_grant(opening: Any) -> None:
     """With the code grant there is a link to the login page."""
     async with opening(grant="code", consent=False) as client:
@@ -35,6 +44,8 @@ async def test_it_leads_through_the_code_grant(opening: Any) -> None:
         found = re.search(r'id="try" href="([^"]+)"', text)
         assert found
         _, body = await client.raw(unescape(found[1]))
+    async with opening(grant="code", redirect_uris=("https://harvester.example.org/",)) as client:
+        assert 'id="try"' not in await front(client)
 
     assert b'id="kc-login"' in body
 

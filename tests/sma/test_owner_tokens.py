@@ -174,7 +174,7 @@ async def test_an_answer_lost_after_the_rotation_ends_in_a_clear_word(scene: Sce
     with pytest.raises(ServerTrouble):
         await scene.tokens.current()
     scene.now = TROUBLE_SECONDS + 1
-    with pytest.raises(OwnerRefused, match="reuse exceeded.*Only the owner can connect again"):
+    with pytest.raises(OwnerRefused, match=r"reuse exceeded.*Only the owner can connect again"):
         await scene.tokens.current()
 
     assert scene.endpoint.shown == ["refresh-0", "refresh-0"]

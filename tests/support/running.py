@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harvester import plan
-from harvester.compose import Stop, client_of, harvest_of, scope_of, utc_now, writable
+from harvester.compose import Stop, asking, harvest_of, scope_of, utc_now, writable
 from harvester.config import Config, load
 from harvester.due import Wanted
 from harvester.report import Report
@@ -53,7 +53,7 @@ async def ran(config: Config, *, wall: Callable[[], datetime] = utc_now) -> Repo
 async def harvested(config: Config, wanted: Wanted, *, wall: Callable[[], datetime] = utc_now) -> Report:
     """Run one harvest and return the report."""
     with writable(config, wanted.command) as stores:
-        async with client_of(config, wall=wall) as client:
+        async with asking(config, stores, wall=wall) as client:
             return await harvest_of(config, client, stores, Stop().event, Quiet(), wall=wall).run(wanted)
 
 

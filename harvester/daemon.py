@@ -1,0 +1,298 @@
+"""The daemon: takes ticks and orders, does one piece of work at a time in the order of its urgency, drains when told.
+
+A tick or an order that is more urgent than what is under way makes that halt between two requests; it goes on when its
+turn comes again. So runs never overlap, live data stay fresh, and nothing starves (see `harvester.lanes`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from harvester import show
+from harvester.errand import Done, Errand
+from harvester.errors import HarvestError
+from harvester.intake import Progress
+from harvester.jobs import Job
+from harvester.lanes import Lane, Rota
+from harvester.model import Shard
+from harvester.sma.tally import Call
+from harvester.sma.wire import Kind
+from harvester.state.orders import INTERRUPTED, Order, Orders
+
+LOOK_SECONDS = 0.2
+"""How often it is asked whether something more urgent waits."""
+ORDERS_SECONDS = 0.5
+"""How often orders are looked for, and their progress is told."""
+
+LANE_OF = {
+    "run": Lane.SETTLE,
+    "backfill": Lane.BACKFILL,
+    "repair": Lane.REPAIR,
+    "replay": Lane.HOUSEKEEPING,
+    "purge": Lane.HOUSEKEEPING,
+}
+"""How urgent an order is."""
+
+
+log = structlog.get_logger()
+
+
+class Work(Protocol):
+    """Knows what the work of each lane is, and of each order."""
+
+    @property
+    def shard(self) -> Shard:
+        """The daemon's share."""
+
+    @property
+    def wall(self) -> Callable[[], datetime]:
+        """The present, aware UTC."""
+
+    def job(self, lane: Lane) -> Job | None:
+        """Return the work of *lane* that a tick asks for; None where there is none to do."""
+
+    def ordered(self, wanted: Errand, progress: Progress) -> Job:
+        """Return the work of an order; raises the errors of ``harvester.errors``."""
+
+
+class Watch(Protocol):
+    """Whoever tells the operator what the daemon does."""
+
+    def began(self, work: str) -> None:
+        """Hear that a piece of work takes its turn."""
+
+    def ended(self, work: str, done: Done) -> None:
+        """Hear that it is done, and durable."""
+
+    def broke(self, work: str, error: Exception) -> None:
+        """Hear that it ended with an error."""
+
+
+@dataclass(slots=True)
+class Following(Progress):
+    """How far an order has come, for the command that follows it."""
+
+    plan: int = 0
+    done: int = 0
+
+    def planned(self, slices: int) -> None:
+        """*slices* more are to be asked."""
+        self.plan += slices
+
+    def advanced(self) -> None:
+        """One slice is answered or has failed."""
+        self.done += 1
+
+    def halted(self) -> None:
+        """Forget what was planned and not asked: it will be planned again."""
+        self.plan = self.done
+
+
+@dataclass(slots=True)
+class _Taken:
+    """An order under way."""
+
+    order: Order
+    lane: Lane
+    progress: Following
+    stands: bool = True
+
+
+class Daemon:
+    """One lake's daemon, or that of one shard of it."""
+
+    def __init__(
+        self,
+        work: Work,
+        orders: Orders,
+        rota: Rota,
+        watch: Watch,
+        *,
+        limit: Callable[[], int | None],
+        live_apart: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """*limit* tells the requests of a window, if they are known; live rows are published *live_apart* seconds."""
+        self._work = work
+        self._orders = orders
+        self._rota = rota
+        self._watch = watch
+        self._limit = limit
+        self._live_apart = live_apart
+        self._clock = clock
+        self._shard: Shard = work.shard
+        self._wall: Callable[[], datetime] = work.wall
+        self._ticked: set[Lane] = set()
+        self._halted: dict[Lane, Job] = {}
+        self._taken: _Taken | None = None
+        self._ordered: Job | None = None
+        self._live_from = -float("inf")
+        self._woken = asyncio.Event()
+        self.lane: Lane | None = None
+        """What it is at."""
+        self.turned_at = clock()
+        """When it last looked what to do."""
+
+    def post(self, lane: Lane) -> None:
+        """Ask for the work of *lane*; asked for while it waits already, it is done once."""
+        self._ticked.add(lane)
+        self._woken.set()
+
+    def spent(self, call: Call) -> None:
+        """Count a request on the lane that is at work."""
+        if self.lane is not None and call.kind is not Kind.TOKEN:
+            self._rota.spend(self.lane, self._clock())
+
+    @property
+    def pending(self) -> set[Lane]:
+        """The lanes that have work now."""
+        waiting = self._ticked | self._halted.keys() | ({self._taken.lane} if self._taken else set())
+        early = self._clock() < self._live_from
+        return waiting - {Lane.LIVE} if early else waiting
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Work until *stop* is set; what is in flight then is finished or given up, what was answered is kept."""
+        others = [asyncio.create_task(self._follow_orders()), asyncio.create_task(self._wake_at(stop))]
+        try:
+            while not stop.is_set():
+                self.turned_at = self._clock()
+                lane = self._rota.choose(self.pending, self._clock(), self._limit())
+                if lane is None:
+                    await self._rest()
+                else:
+                    await self._turn(lane, stop)
+        finally:
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+    async def _rest(self) -> None:
+        """Wait until something is asked for, or live rows are worth publishing again; a second at the most."""
+        self._woken.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await self._woken.wait()
+
+    async def _wake_at(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._woken.set()
+
+    async def _turn(self, lane: Lane, stop: asyncio.Event) -> None:
+        """Give *lane* its turn: an order first, then what a tick asked for."""
+        taken = self._taken if self._taken and self._taken.lane is lane else None
+        work = taken.order.command if taken else lane.name.lower()
+        self.lane = lane
+        run = self._wall().strftime("%Y%m%dT%H%M%S")
+        with structlog.contextvars.bound_contextvars(run=run, work=work, shard=str(self._shard)):
+            self._watch.began(work)
+            try:
+                await (self._go_on_with(taken, stop) if taken else self._do(lane, stop))
+            except HarvestError as error:
+                self._watch.broke(work, error)
+                await self._give_up(taken, error.exit_code, str(error))
+            except Exception as error:  # a mistake of ours in one lane must not end the others
+                log.exception("work.broke")
+                self._watch.broke(work, error)
+                await self._give_up(taken, 1, f"unexpected error: {type(error).__name__}; the daemon's log tells more")
+            finally:
+                self.lane = None
+
+    async def _do(self, lane: Lane, stop: asyncio.Event) -> None:
+        """Do what a tick asked for, or go on with it."""
+        job = self._halted.pop(lane, None)
+        if job is None:
+            self._ticked.discard(lane)
+            if lane is Lane.LIVE:
+                self._live_from = self._clock() + self._live_apart
+            job = self._work.job(lane)
+        if job is None:
+            return
+        done = await self._attended(job, lane, stop)
+        if done is None:
+            self._halted[lane] = job
+            return
+        self._watch.ended(lane.name.lower(), done)
+        if lane is Lane.DISCOVER:  # what is new is asked at once
+            for after in (Lane.LIVE, Lane.SETTLE, Lane.BACKFILL):
+                self.post(after)
+
+    async def _go_on_with(self, taken: _Taken, stop: asyncio.Event) -> None:
+        """Do what was ordered, or go on with it."""
+        job = self._ordered
+        if job is None:
+            log.info("order.taken", order=taken.order.order_id)
+            job = self._ordered = self._work.ordered(Errand.read(taken.order.arguments), taken.progress)
+        done = await self._attended(job, taken.lane, stop, taken)
+        if done is None and taken.stands:
+            taken.progress.halted()
+            return
+        if done is not None:
+            self._watch.ended(taken.order.command, done)
+        code = INTERRUPTED if done is None else done.exit_code
+        result = None if done is None else {"facts": dict(done.facts), "text": show.printed(done.tell)}
+        await self._finish(taken, code, result)
+
+    async def _give_up(self, taken: _Taken | None, exit_code: int, reason: str) -> None:
+        if taken is not None:
+            await self._finish(taken, exit_code, {"facts": {"error": reason}, "text": reason})
+
+    async def _finish(self, taken: _Taken, exit_code: int, result: Mapping[str, object] | None) -> None:
+        order, shard, now = taken.order, str(self._shard), self._wall()
+        try:
+            await asyncio.to_thread(self._orders.done, order, shard, exit_code=exit_code, result=result, now=now)
+        except HarvestError as error:
+            log.warning("order.unrecorded", order=order.order_id, reason=str(error))
+        else:
+            log.info("order.done", order=order.order_id, exit_code=exit_code)
+        self._ordered = self._taken = None
+
+    async def _attended(self, job: Job, lane: Lane, stop: asyncio.Event, taken: _Taken | None = None) -> Done | None:
+        """Let *job* work; halt it where the daemon is told to stop, or something else is more urgent."""
+        attending = asyncio.create_task(self._attend(job, lane, stop, taken))
+        try:
+            return await job.go_on()
+        finally:
+            attending.cancel()
+
+    async def _attend(self, job: Job, lane: Lane, stop: asyncio.Event, taken: _Taken | None) -> None:
+        while True:
+            withdrawn = taken is not None and not taken.stands
+            if stop.is_set() or withdrawn or self._rota.gives_way(lane, self.pending, self._clock(), self._limit()):
+                job.halt.set()
+            self.turned_at = self._clock()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _follow_orders(self) -> None:
+        """Look for orders, and tell their commands how far they are."""
+        while True:
+            try:
+                await self._look_at_orders()
+            except HarvestError as error:
+                log.warning("orders.unread", reason=str(error))
+            await asyncio.sleep(ORDERS_SECONDS)
+
+    async def _look_at_orders(self) -> None:
+        shard, now = str(self._shard), self._wall()
+        taken = self._taken
+        if taken is None:
+            order = await asyncio.to_thread(self._orders.take, shard, now)
+            if order is not None:
+                self._taken = _Taken(order, LANE_OF.get(order.command, Lane.BACKFILL), Following())
+                self._woken.set()
+            return
+        taken.stands = await asyncio.to_thread(
+            self._orders.progress,
+            taken.order,
+            shard,
+            planned=taken.progress.plan,
+            advanced=taken.progress.done,
+            now=now,
+        )

@@ -1,0 +1,167 @@
+"""Harvests in the code grant: many owners and many tokens, one lake; through the command a person types."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from connecting import KEY, code_configured, connected
+from running import backfilled, command, configured, environment, started
+from truth_frames import days, differences, lake_tables, truth_tables
+
+from harvester.compose import client_of
+from harvester.config import Config
+from harvester.errors import ConfigError, LedgerError
+from harvester.sandbox import Running, Settings, serving
+from harvester.sandbox.exchange import Answer, Call
+from harvester.state.database import connect
+from harvester.state.inventory import Inventory
+from harvester.state.vault import Keyring, Vault
+
+ANN, BOB = "ann@example.org", "bob@example.org"
+FIRST, LAST = date(2026, 5, 4), date(2026, 5, 6)
+
+
+def cloud(plants: int = 4, **more: object) -> Settings:
+    """Return a small cloud of two owners whose client has the code grant."""
+    return Settings(plants=plants, devices=3, owners=(ANN, BOB), start=date(2026, 5, 1), grant="code", **more)  # type: ignore[arg-type]
+
+
+def owned(running: Running, owner: str) -> set[str]:
+    """Return the plants of *owner*."""
+    return {plant.plant_id for plant in running.cloud.truth.plants() if plant.owner == owner}
+
+
+def refresh_of(config: Config, owner: str) -> str | None:
+    """Return what the vault holds."""
+    engine = connect(config.ledger.path, create=False)
+    try:
+        return Vault(engine, Keyring.parse(KEY), running_now).get(owner, "refresh token")
+    finally:
+        engine.dispose()
+
+
+def running_now() -> object:
+    """Never asked: nothing is sealed again."""
+    raise AssertionError
+
+
+async def test_two_owners_two_tokens_one_lake(tmp_path: Path) -> None:
+    """The lake equals the truth about all plants, and the commands work with variables alone."""
+    span = ("backfill", "--from", str(FIRST), "--to", str(LAST))
+    async with serving(cloud(token_seconds=2)) as running:
+        config = code_configured(running, tmp_path)
+        await connected(config, running, (ANN, BOB))
+        env = environment(running, tmp_path, HARVESTER_SMA__GRANT="code", HARVESTER_VAULT__KEY=KEY)
+        done = await command(env, *span, "--json")
+        again = await command(env, "run", "--json")
+        listed = await command(env, "discover", "--json")
+        lake, truth = lake_tables(config.lake.root), truth_tables(running.cloud, days(FIRST, LAST))
+        stale = running.cloud.counts.stale_refreshes
+
+    assert (done.code, done.err) == (0, done.err)
+    assert again.code == 0
+    assert len(listed.json["plants"]) == 4
+    for name, want in truth.items():
+        have = lake[name].filter(lake[name]["local_time"].dt.date().is_between(FIRST, LAST))
+        assert differences({name: have}, {name: want}) == []
+    assert stale == 0
+
+
+async def test_one_owner_withdraws_and_the_others_go_on(tmp_path: Path) -> None:
+    """Exit code 0 with a warning; only the one's plants are suspended, and their rows stay."""
+    later = LAST + timedelta(days=2)
+    async with serving(cloud()) as running:
+        config = code_configured(running, tmp_path)
+        await connected(config, running, (ANN, BOB))
+        await backfilled(config, FIRST, LAST)
+        running.cloud.revoke(BOB)
+        report = await backfilled(config, FIRST, later)
+        lake = lake_tables(config.lake.root)
+        hers = truth_tables(running.cloud, days(FIRST, later), plants=owned(running, ANN))
+        his = truth_tables(running.cloud, days(FIRST, LAST), plants=owned(running, BOB))
+        engine = connect(config.ledger.path)
+        missing = {k.plant.plant_id for k in Inventory(engine, plants_per_file=100).plants() if k.missing_count}
+        engine.dispose()
+        theirs = owned(running, BOB)
+
+    assert report.exit_code == 0
+    assert report.misses == []
+    assert report.plants == len(owned(running, ANN))
+    assert missing == theirs
+    assert len(report.warnings) >= len(theirs)
+    for table, want in hers.items():
+        frame = lake[table].filter(lake[table]["plant_id"].is_in(want["plant_id"].unique().to_list()))
+        assert differences({table: frame}, {table: want}) == []
+    for table, want in his.items():
+        frame = lake[table].filter(lake[table]["plant_id"].is_in(want["plant_id"].unique().to_list()))
+        assert differences({table: frame}, {table: want}) == []
+
+
+async def test_a_run_killed_right_after_a_rotation_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGKILL at the first use of a new access token: its refresh token is on the disk, and the next run works."""
+    async with serving(cloud(plants=2)) as running:
+        config = code_configured(running, tmp_path)
+        await connected(config, running, (ANN, BOB))
+        before = {owner: refresh_of(config, owner) for owner in (ANN, BOB)}
+        env = environment(running, tmp_path, HARVESTER_SMA__GRANT="code", HARVESTER_VAULT__KEY=KEY)
+        span = ("backfill", "--from", str(FIRST), "--to", str(LAST))
+        answer, process, kept = running.cloud.answer, await started(env, *span), []
+
+        def killing(call: Call) -> Answer:
+            grant = running.cloud.tokens.bearer(call.headers.get("Authorization"))
+            if grant is not None and not kept:
+                process.kill()
+                kept.append((grant.owner, refresh_of(config, grant.owner or "")))
+            return answer(call)
+
+        monkeypatch.setattr(running.cloud, "answer", killing)
+        await process.communicate()
+        works = kept[0][1] in running.cloud.tokens._refresh
+        second = await command(env, *span)
+        lake, truth = lake_tables(config.lake.root), truth_tables(running.cloud, days(FIRST, LAST))
+        stale = running.cloud.counts.stale_refreshes
+
+    assert process.returncode == -9
+    assert kept[0][1] != before[kept[0][0] or ""]
+    assert works
+    assert second.code == 0
+    assert stale == 0
+    assert differences(lake, truth) == []
+
+
+async def test_nobody_connected_or_everybody_gone_is_told(tmp_path: Path) -> None:
+    """Exit code 4 with the way to the connect page, before and after."""
+    async with serving(cloud()) as running:
+        config = code_configured(running, tmp_path)
+        env = environment(running, tmp_path, HARVESTER_SMA__GRANT="code", HARVESTER_VAULT__KEY=KEY)
+        nobody = await command(env, "run")
+        await connected(config, running, (ANN,))
+        running.cloud.revoke(ANN)
+        gone = await command(env, "run")
+
+    assert nobody.code == 4
+    assert "connect page" in nobody.err
+    assert gone.code == 4
+
+
+@pytest.mark.parametrize("key", [{}, {"HARVESTER_VAULT__KEY": "hunter2hunter2"}])
+async def test_a_key_that_is_missing_or_wrong_is_a_matter_of_configuration(tmp_path: Path, key: dict[str, str]) -> None:
+    """Exit code 2, the variable, how to make one; and not the key itself."""
+    async with serving(cloud()) as running:
+        found = await command(environment(running, tmp_path, HARVESTER_SMA__GRANT="code", **key), "run")
+
+    assert found.code == 2
+    assert "openssl rand -base64 32" in found.err.replace("\n", " ")
+    assert "hunter2" not in found.err
+
+
+async def test_without_a_ledger_there_are_no_tokens(tmp_path: Path) -> None:
+    """Asked before anything is there, the client says so and makes nothing."""
+    async with serving(cloud()) as running:
+        config = configured(running, tmp_path, sma__grant="code", vault__key=KEY)
+        with pytest.raises(LedgerError, match="no ledger yet"):
+            client_of(config)
+        with pytest.raises(ConfigError, match=r"vault\.key"):
+            client_of(configured(running, tmp_path, sma__grant="code"))
+
+    assert list(tmp_path.iterdir()) == []
