@@ -66,8 +66,12 @@ class Comparison:
         return self._explained(self.vanished)
 
     def _explained(self, plants: AbstractSet[str]) -> bool:
+        """Tell whether each plant may be of an owner whose consent ended, and nobody else has lost every plant."""
+        origins = {self.known.get(plant, frozenset()) for plant in plants}
         ended = {owner for owner, standing in self.standings.items() if standing.ended}
-        return all(self.known.get(plant, frozenset()) & ended for plant in plants)
+        kept = {owner for owner, standing in self.standings.items() if standing.kept}
+        left = frozenset().union(*(self.known.get(plant, frozenset()) for plant in self.listed))
+        return all(origin & ended and origin & kept <= left for origin in origins)
 
     @property
     def gone(self) -> frozenset[str]:

@@ -263,15 +263,16 @@ def _standings(
         ended = readable and each.state in ENDED
         old = before.get(name)
         was, had = (old.state, old.occasion) if old else (None, None)
-        # who has revoked since the list was asked for may have accepted just before it
+        # who has revoked, or was asked anew, since the list was asked for may have accepted just before it
         revoked = each.state == ConsentState.REVOKED and was not in {ConsentState.REVOKED, ConsentState.ACCEPTED}
+        asked = each.requested_at != (old.requested_at if old else None)
         found[name] = Standing(
             accepted=each.state == ConsentState.ACCEPTED if readable else None,
             kept=name in fresh and each.state == was == ConsentState.ACCEPTED and each.occasion == had,
             held=ended and was not in ENDED,
             ended=ended,
             ended_before=ended and old is not None and was in ENDED and now - old.since >= WELL_BEFORE,
-            released=revoked or each.occasion is not None,
+            released=revoked or asked or each.occasion is not None,
             purged=each.purged_at is not None,
         )
     return found

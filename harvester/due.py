@@ -15,13 +15,13 @@ from harvester import periods, plan
 from harvester.model import Device, Plant, Series, Slice, Stretch
 from harvester.outlook import Outlook
 from harvester.plan import Batch, Scope, Span, SpanOf
-from harvester.state.inventory import Inventory, KnownSeries
+from harvester.state.inventory import Inventory, KnownPlant, KnownSeries
 from harvester.state.ledger import Ledger
 from harvester.state.period_ledger import KnownStretch, PeriodLedger
 from harvester.week import WeekRule
 
-PIECE_DAYS = 56
-"""How many days are looked at in one go: memory depends on the part, not on the period."""
+PIECE_WEEKS = 8
+"""How much of a period is looked at in one go: memory depends on the part, not on the period."""
 _NEVER = datetime.max.replace(tzinfo=UTC)
 """Later than any day waits."""
 
@@ -109,9 +109,10 @@ class DueNow:
         """How many series the plants offer and the run wants."""
         return self._outlook.count()
 
-    def pieces(self, now: datetime) -> list[Span]:
+    def pieces(self, rule: WeekRule, now: datetime) -> list[Span]:
         """Return all days in pieces that are looked at one after the other, in the order in which they are asked."""
-        pieces = plan.pieces(self._outlook.whole(now), PIECE_DAYS)
+        whole = self._outlook.whole(now)
+        pieces = plan.pieces(whole, PIECE_WEEKS, rule) if whole else [plan.EVER]
         return pieces[::-1] if self._wanted.newest_first else pieces
 
     def batches(
@@ -240,6 +241,17 @@ class DueNow:
             return {}
         first, last = min(span.first for span in spans), max(span.last for span in spans)
         return self._ledger.agenda.answered(ids, first, last, now if self._wanted.again is Again.DUE else _NEVER)
+
+
+def in_turn(ledger: Ledger, plants: Sequence[KnownPlant], wanted: Wanted) -> list[tuple[int, list[Plant]]]:
+    """Return the parts of *plants* with those of them that each has, in the order in which they are asked."""
+    parts: dict[int, list[Plant]] = {}
+    for known in sorted(plants, key=lambda known: known.part):
+        parts.setdefault(known.part, []).append(known.plant)
+    if not wanted.stalest_first:
+        return list(parts.items())
+    first = ledger.agenda.stalest([known.plant.plant_id for known in plants], wanted.scope.sets)
+    return [(part, parts[part]) for part in dict.fromkeys([*first, *parts])]
 
 
 def _staleness(known: KnownSeries) -> tuple[bool, datetime]:

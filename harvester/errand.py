@@ -87,7 +87,9 @@ def live(config: Config, scope: Scope, now: datetime) -> Wanted | None:
     """Return what is worth asking all day: the running day of `harvest.live_sets`; None where none is harvested."""
     sets = frozenset(config.harvest.live_sets) - scope.exclude_sets
     narrowed = replace(scope, sets=sets & scope.sets if scope.sets else sets)
-    return Wanted(command="live", scope=narrowed, span_of=plan.running(now)) if narrowed.sets else None
+    if not narrowed.sets:
+        return None
+    return Wanted(command="live", scope=narrowed, span_of=plan.running(now), stalest_first=True)
 
 
 def late(config: Config, scope: Scope, now: datetime) -> Wanted:

@@ -11,7 +11,7 @@ from harvester import clock, plan
 from harvester.consents import list_plants_of
 from harvester.departures import departures, told
 from harvester.discover import due_for_exploration, explore
-from harvester.due import Again, Asked, DueNow, Wanted
+from harvester.due import Again, Asked, DueNow, Wanted, in_turn
 from harvester.intake import Intake, Part, Progress, Stores, Terms
 from harvester.lake.inventory import publish_inventory
 from harvester.model import Period, Plant
@@ -89,10 +89,11 @@ class Harvest:
 
     async def _harvest(self, plants: Sequence[KnownPlant], wanted: Wanted) -> None:
         self._report.plants = len(plants)
-        for part in sorted({known.part for known in plants if self._shard.takes(known.part)}):
+        mine = [known for known in plants if self._shard.takes(known.part)]
+        for part, members in in_turn(self._stores.ledger, mine, wanted):
             if self._stop.is_set():
                 return
-            await self._harvest_part(part, [known.plant for known in plants if known.part == part], wanted)
+            await self._harvest_part(part, members, wanted)
 
     def _known(self, scope: Scope) -> list[KnownPlant]:
         """Return the plants that were on the newest list and are wanted."""
@@ -145,7 +146,7 @@ class Harvest:
             asked=Asked() if wanted.again is Again.DUE else self._asked,
         )
         leave, now = self._intake.gave_up, self._wall()
-        for within in due.pieces(now):
+        for within in due.pieces(self._intake.rule, now):
             while not self._stop.is_set():
                 rule = self._intake.rule
                 batches = due.batches(rule, now, leave=leave, asked=part.asked, within=within)

@@ -101,12 +101,13 @@ EVER = Span(date.min, date.max)
 """All days there are."""
 
 
-def pieces(whole: Span | None, days: int) -> list[Span]:
-    """Cut all days into spans of which none has more than *days* days of *whole*, ascending; the outer ones are open.
+def pieces(whole: Span, weeks: int, rule: WeekRule) -> list[Span]:
+    """Cut all days into spans of which none has more than so many *weeks* of *whole*, ascending; the outer are open.
 
-    What is planned and asked piece by piece needs no more memory for years than for weeks.
+    What is planned and asked piece by piece needs no more memory for years than for weeks. No `Week` is cut in two.
     """
-    cuts = [whole.first + _DAY * n for n in range(days, (whole.last - whole.first).days + 1, days)] if whole else []
+    begin = rule.grid(whole.first)
+    cuts = [begin + _DAY * n for n in range(_WEEK * weeks, (whole.last - begin).days + 1, _WEEK * weeks)]
     return [Span(a, b if b == date.max else b - _DAY) for a, b in pairwise([date.min, *cuts, date.max])]
 
 
@@ -224,8 +225,13 @@ def _cover(days: tuple[date, ...], rule: WeekRule, grid: date) -> list[tuple[Per
 
 
 def _best_week(week: date, wanted: Sequence[date], rule: WeekRule) -> tuple[date, tuple[date, ...]]:
-    """Return the ``Date`` within *week* that is sure to cover most of *wanted*, and what it covers."""
-    choices = [(at, rule.covers(at)) for at in (week + _DAY * n for n in range(_WEEK))]
+    """Return the ``Date`` within *week* that is sure to cover most of *wanted*, and what it covers.
+
+    Of equal ones, while it is not known what a Week covers, the first that is wanted: within a week, an answer to it
+    tells the conventions apart, and to a Monday or Sunday it does not.
+    """
+    begin = 0 if rule.known else (wanted[0] - week).days
+    choices = [(at, rule.covers(at)) for at in (week + _DAY * ((begin + n) % _WEEK) for n in range(_WEEK))]
     found = [(at, tuple(day for day in wanted if day in covered)) for at, covered in choices]
     return max(found, key=lambda choice: len(choice[1]))
 

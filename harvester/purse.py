@@ -80,11 +80,14 @@ class _Saver:
         self._every = min(EVERY, max(pace.window_seconds / 50, 0.05))  # a short window is soon spent
         self._saved = (pace.changes, 0)
         self._learned = learned
+        self._each = book.told(shard)
+        self._evened = wall()
         self.closing = asyncio.Event()
 
     async def run(self) -> None:
         """Save whatever changes until it is closing, and then once more."""
         while not self.closing.is_set():
+            await self._even()
             if self._pace.changes != self._saved[0]:
                 await self._save(self._pace.ahead(2 * self._every))
             with contextlib.suppress(TimeoutError):
@@ -103,6 +106,7 @@ class _Saver:
             ahead=ahead,
             ahead_seconds=2 * self._every if ahead else 0.0,
             pause=self._pace.pause_left,
+            each=self._each if self._shard.first else None,
         )
         try:
             await asyncio.to_thread(self._book.save, self._shard, spending, now)
@@ -110,6 +114,27 @@ class _Saver:
             log.warning("budget.not_saved", reason=str(error))
         else:
             self._saved = state
+
+    async def _even(self) -> None:
+        """Let shards that learned very different limits share alike: the first one says so, the others heed it."""
+        now = self._wall()
+        if self._shard.whole or self._pace.lesson is None or self._pace.changes == self._saved[0]:
+            return
+        if self._shard.first and 0 <= (now - self._evened).total_seconds() < self._pace.window_seconds:
+            return
+        self._evened = now
+        ask = self._book.even if self._shard.first else self._told
+        try:
+            each = await asyncio.to_thread(ask, self._shard, now)
+        except LedgerError as error:
+            log.warning("budget.not_read", reason=str(error))
+            return
+        if each is not None and each != self._each:
+            self._each = each
+            self._pace.adopt(Lesson(limit=each.limit, granted=each.granted))
+
+    def _told(self, shard: Shard, _now: datetime) -> Learned | None:
+        return self._book.told(shard)
 
     def _lesson(self, now: datetime) -> Learned | None:
         """Return what the pace has learned, dated when it was."""

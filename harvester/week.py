@@ -55,11 +55,15 @@ class WeekRule:
         return frozenset.intersection(*(convention.days(asked) for convention in self.possible))
 
     def grid(self, first: date) -> date:
-        """Return a day that begins a week: weeks counted from it need the fewest requests from *first* on."""
-        for convention in (Convention.DATE, Convention.MONDAY):
-            if convention in self.possible:
-                return convention.first_day(first)
-        return Convention.SUNDAY.first_day(first)
+        """Return a day that begins a week: weeks counted from it need the fewest requests from *first* on.
+
+        While several conventions are possible, no request is sure of days on both sides of a Monday (of a Sunday, where
+        it cannot be Mondays), so weeks begin there: one request has them whole or, where Mondays and Sundays are both
+        possible, but for the Sunday, which takes a second one.
+        """
+        if self.possible == (Convention.DATE,):
+            return first
+        return (Convention.MONDAY if Convention.MONDAY in self.possible else Convention.SUNDAY).first_day(first)
 
     def learn(self, asked: date, filled: Iterable[date]) -> WeekRule:
         """Return the rule after an answer asked for *asked* held full days *filled*.

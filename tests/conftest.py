@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 NAMES = {
     "newman": ("newman", str(ROOT / "node_modules/.bin/newman")),
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
+    "systemd_analyze": ("systemd-analyze",),
 }
 """What each program may be called, or where it may lie; the first that is there counts."""
 PLACES = {program: next(filter(None, map(shutil.which, names)), None) for program, names in NAMES.items()}
@@ -61,6 +62,12 @@ def newman() -> Path:
 def chromium() -> Path:
     """Debian's Chromium, or Chrome."""
     return _program("chromium")
+
+
+@pytest.fixture(scope="session")
+def systemd_analyze() -> Path:
+    """systemd's checker of units."""
+    return _program("systemd_analyze")
 
 
 @pytest.fixture

@@ -188,7 +188,7 @@ class TestConfiguration:
     def test_consent_without_owners_or_by_e_mail_in_the_code_grant_is_refused(self, typed: Typed) -> None:
         """2, with the setting."""
         nobody = typed("consent", "request", HARVESTER_SMA__ENVIRONMENT="production")
-        code = typed("consent", "status", HARVESTER_SMA__GRANT="code")
+        code = typed("consent", "simulate", HARVESTER_SMA__GRANT="code")
         assert nobody.code == code.code == 2
         assert "sma.owners" in nobody.err
         assert "sma.grant" in code.err

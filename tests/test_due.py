@@ -1,17 +1,18 @@
 """What is due: the nights of PV inverters, and series whose history ended earlier."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from harvester import plan
-from harvester.due import DueNow, Wanted
-from harvester.model import Device, Plant
+from harvester import periods, plan
+from harvester.due import Again, Asked, DueNow, Wanted, in_turn
+from harvester.model import Device, Plant, Stretch
 from harvester.plan import Scope
 from harvester.state.database import connect
 from harvester.state.inventory import Inventory
-from harvester.state.ledger import Ledger, Read
+from harvester.state.ledger import Failure, Learned, Ledger, Read
+from harvester.state.period_ledger import PeriodLedger, StretchFailure, StretchRead
 from harvester.week import WeekRule
 
 PLANT = Plant(plant_id="1", name="Barn", timezone="Europe/Berlin", latitude=51.3, longitude=9.5)
@@ -23,7 +24,7 @@ class Stores:
 
     def __init__(self, folder: Path) -> None:
         """Make them in *folder*."""
-        engine = connect(folder / "ledger.db")
+        self.engine = engine = connect(folder / "ledger.db")
         self.inventory, self.ledger = Inventory(engine, plants_per_file=100), Ledger(engine)
         self.inventory.see_plants([PLANT], SEEN)
         inverter = Device(device_id="2", plant_id="1", name="STP")
@@ -80,3 +81,103 @@ def test_a_run_goes_on_where_a_history_ended(stores: Stores) -> None:
     assert min(due["PowerAc"]) == date(2026, 6, 2)
     assert min(due["EnergyBalance"]) == date(2026, 6, 18)
     assert max(due["PowerAc"]) == date(2026, 6, 20)
+
+
+# What failed ------------------------------------------------------------------------------------------------
+
+FIRST = date(2026, 6, 10)
+LATER = datetime(2026, 6, 22, 12, tzinfo=UTC)
+
+
+def number_of(stores: Stores, name: str) -> int:
+    """Return the ledger's number of the series of a set."""
+    return next(s.series_id for s in stores.inventory.offered_series(0) if s.series.set == name)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_only_failed_days_are_asked_at_once(stores: Stores, resume: bool) -> None:  # noqa: FBT001 - drawn
+    """Failed days of the span, though they wait; with resume those before it as well; no open, no unasked day."""
+    power, balance = number_of(stores, "PowerAc"), number_of(stores, "EnergyBalance")
+    days = [FIRST + timedelta(days=n) for n in range(4)]
+    failures = [Failure(series_id=power, day=day, failed_at=LATER, reason="503") for day in (days[0], days[2])]
+    opened = Read(series_id=balance, day=days[2], rows=1, asked_at=LATER, next_at=LATER)
+    stores.ledger.commit([opened], failures)
+    wanted = Wanted(
+        command="t", scope=Scope(), span_of=plan.between(days[1], days[3]), again=Again.FAILED, resume=resume
+    )
+
+    assert stores.due(wanted, LATER) == {"PowerAc": {days[0], days[2]} if resume else {days[2]}}
+
+
+def test_a_failed_day_that_cannot_be_asked_any_more_is_left_alone(stores: Stores) -> None:
+    """A set that is not offered any more, and a day after the device was switched off, are no failures to repair."""
+    power, pv = number_of(stores, "PowerAc"), number_of(stores, "EnergyAndPowerPv")
+    stores.ledger.commit([], [Failure(series_id=one, day=FIRST, failed_at=LATER, reason="503") for one in (power, pv)])
+    off = Device(device_id="2", plant_id="1", name="STP", deactivated_at=datetime(2026, 6, 9, 12))  # noqa: DTZ001
+    wanted = Wanted(command="t", scope=Scope(), span_of=plan.between(FIRST, FIRST), again=Again.FAILED)
+    before = stores.due(wanted, LATER)
+    stores.inventory.explored(PLANT, [], {"2": ["PowerAc"]}, SEEN)
+    without = stores.due(wanted, LATER)
+    stores.inventory.explored(PLANT, [off], {"2": ["PowerAc"]}, SEEN)
+
+    assert before == {"PowerAc": {FIRST}, "EnergyAndPowerPv": {FIRST}}
+    assert without == {"PowerAc": {FIRST}}
+    assert stores.due(wanted, LATER) == {}
+
+
+def test_sums_are_asked_as_a_run_says(stores: Stores) -> None:
+    """What failed alone; or all that is not final; or everything: each once in a run."""
+    number = number_of(stores, "EnergyBalance")
+    month, year, ever = periods.touched(plan.Span(FIRST, FIRST))
+    sums = PeriodLedger(stores.engine)
+    sums.commit(
+        [StretchRead(series_id=number, stretch=month, asked_at=LATER, next_at=None)],
+        [StretchFailure(series_id=number, stretch=year, failed_at=LATER, reason="503")],
+    )
+
+    def asked(again: Again) -> set[Stretch]:
+        wanted = Wanted(command="t", scope=Scope(), span_of=plan.between(FIRST, FIRST), again=again)
+        due, noted = DueNow(stores.inventory, stores.ledger, 0, [PLANT], wanted), Asked()
+        found = due.sums(sums, LATER, leave=lambda _: False, asked=noted)
+        once_more = due.sums(sums, LATER, leave=lambda _: False, asked=noted)
+        assert again is Again.DUE or once_more == []
+        return {piece.stretch for batch in found for piece in batch.slices}
+
+    assert asked(Again.DUE) == {ever}
+    assert asked(Again.FAILED) == {year}
+    assert asked(Again.UNSETTLED) == {year, ever}
+    assert asked(Again.ALL) == {month, year, ever}
+
+
+# In which order ---------------------------------------------------------------------------------------------
+
+
+def test_the_stalest_plants_are_asked_first(tmp_path: Path) -> None:
+    """A plant never seen, then the ones whose newest rows are oldest: within a part, and part by part."""
+    engine = connect(tmp_path / "ledger.db")
+    inventory, ledger = Inventory(engine, plants_per_file=2), Ledger(engine)
+    plants = [Plant(plant_id=str(n), name="", timezone="UTC") for n in range(6)]
+    inventory.see_plants(plants, SEEN)
+    for plant in plants:
+        inventory.explored(plant, [], {None: ["EnergyBalance", "GridSettings"]}, SEEN)
+    known = {s.series.plant_id: s for part in range(3) for s in inventory.offered_series(part) if "Ener" in str(s)}
+    ages = {"0": 5, "1": 7, "2": 3, "3": 9, "5": 1}  # hours; of plant 4 nothing ever came
+    ledger.commit(
+        [],
+        [],
+        [
+            Learned(series_id=known[n].series_id, minutes=5, newest=LATER - timedelta(hours=age), lag=None)
+            for n, age in ages.items()
+        ],
+    )
+    scope = Scope(sets=frozenset({"EnergyBalance"}))
+    live = Wanted(command="live", scope=scope, span_of=plan.running(LATER), stalest_first=True)
+    order: list[str] = []
+    for part, members in in_turn(ledger, inventory.plants(), live):
+        batches = DueNow(inventory, ledger, part, members, live).batches(WeekRule(), LATER, leave=lambda _: False)
+        order.extend(piece.series.plant_id for batch in batches for piece in batch.slices)
+    calm = Wanted(command="run", scope=scope, span_of=plan.running(LATER))
+    engine.dispose()
+
+    assert order == ["4", "5", "3", "2", "1", "0"]
+    assert [part for part, _ in in_turn(ledger, inventory.plants(), calm)] == [0, 1, 2]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harvester.lanes import FLOORS, PATIENCE, Lane, Rota
@@ -36,6 +36,7 @@ def within(taken: Taken, lane: Lane, start: float, end: float) -> int:
     return sum(1 for now, one in taken if one is lane and start <= now < end)
 
 
+@settings(max_examples=40, deadline=None)
 @given(pending=LANES, known=st.booleans(), slice_size=st.integers(1, 5))
 def test_nobody_with_a_floor_starves(pending: set[Lane], *, known: bool, slice_size: int) -> None:
     """Over any three windows each lane that always has work gets its floor at least once."""
@@ -47,6 +48,7 @@ def test_nobody_with_a_floor_starves(pending: set[Lane], *, known: bool, slice_s
         assert least >= floor, lane
 
 
+@settings(max_examples=40, deadline=None)
 @given(pending=LANES, slice_size=st.integers(1, 5))
 def test_most_goes_to_the_most_urgent(pending: set[Lane], slice_size: int) -> None:
     """Floors never take more than they are: whoever is first gets all the rest."""
@@ -57,6 +59,7 @@ def test_most_goes_to_the_most_urgent(pending: set[Lane], slice_size: int) -> No
     assert within(taken, first, WINDOW, 9 * WINDOW) >= 8 * (BUDGET - floors)
 
 
+@settings(max_examples=40, deadline=None)
 @given(pending=LANES)
 def test_lanes_do_not_take_turns_all_the_time(pending: set[Lane]) -> None:
     """A window sees two changes for each lane that waits, at the most."""
@@ -75,6 +78,7 @@ def test_a_lane_alone_gets_everything(lane: Lane) -> None:
     assert [one for _, one in taken] == [lane] * 4 * BUDGET
 
 
+@settings(max_examples=40, deadline=None)
 @given(share=st.floats(0.05, 0.5), others=st.sets(st.sampled_from(list(FLOORS)), min_size=1, max_size=2))
 def test_live_goes_first_at_once_while_there_is_room_for_all(share: float, others: set[Lane]) -> None:
     """Where live leaves the others more than their floors, nothing ever goes before it."""
@@ -93,6 +97,7 @@ def test_live_goes_first_at_once_while_there_is_room_for_all(share: float, other
     assert late == []
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     spans=st.lists(
         st.tuples(st.sampled_from(list(Lane)), st.floats(0, 6 * WINDOW), st.floats(0, 2 * WINDOW)), max_size=12

@@ -10,24 +10,20 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-import pytest
-import sqlalchemy as sa
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from harvester import periods, plan
 from harvester.catalog import ENERGY_AND_POWER_PV, ENERGY_BALANCE
-from harvester.due import Again, DueNow, Wanted
+from harvester.due import DueNow, Wanted
 from harvester.model import Device, Plant, Series, Stretch
 from harvester.plan import Scope, Span
-from harvester.state.agenda import Look
 from harvester.state.database import connect
 from harvester.state.inventory import Inventory
 from harvester.state.ledger import Failure, Ledger, Read
 from harvester.state.period_ledger import PeriodLedger, StretchFailure, StretchRead
 from harvester.state.succession import Succession
-from harvester.state.tables import SERIES
 from harvester.week import Convention, WeekRule
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -121,7 +117,13 @@ wishes = st.builds(
 FATES = st.sampled_from(["settled", "settled", "open", "failed", "unasked"])
 
 
-@settings(max_examples=60, stateful_step_count=14, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=25,
+    stateful_step_count=12,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.generate),
+)
 class LookingMachine(RuleBasedStateMachine):
     """Two plants in one part, and all that can happen to them between two looks."""
 
@@ -135,8 +137,9 @@ class LookingMachine(RuleBasedStateMachine):
         self.inventory = Inventory(self.engine, plants_per_file=10)
         self.ledger, self.sums = Ledger(self.engine), PeriodLedger(self.engine)
         self.now = NOW
-        place = {"latitude": 50.0, "longitude": 9.0}
-        self.plants = [Plant(plant_id=f"{n + 1}", name="", timezone=zones[n], **place) for n in range(2)]
+        self.plants = [
+            Plant(plant_id=f"{n + 1}", name="", timezone=zones[n], latitude=50.0, longitude=9.0) for n in range(2)
+        ]
         self.devices = {
             plant.plant_id: Device(device_id=f"{plant.plant_id}d0", plant_id=plant.plant_id, name="")
             for plant in self.plants
@@ -190,9 +193,7 @@ class LookingMachine(RuleBasedStateMachine):
         Succession(self.engine).moved(old, new, {f"{old}d0": f"{new}d0"}, self.now)
 
     @rule(wanted=wishes, days=st.sets(st.integers(-50, 2), max_size=6), fate=FATES, one=st.integers(0, 5))
-    def happen(
-        self, wanted: Callable[[datetime], Wanted], days: set[int], fate: str, one: int
-    ) -> None:
+    def happen(self, wanted: Callable[[datetime], Wanted], days: set[int], fate: str, one: int) -> None:
         """Let a run of an earlier version, which remembers nothing, ask some days."""
         ids = sorted(Thorough(self.inventory, self.ledger, 0, self.plants, wanted(self.now))._outlook.members())
         if ids:
@@ -248,9 +249,9 @@ class LookingMachine(RuleBasedStateMachine):
         assert days_of(due, self.now) == expected
         fresh = self._looks(wanted)[0]
         fresh._ended = dict(due._ended)
-        whole = fresh._outlook.whole(self.now)
+        whole = fresh._outlook.whole(self.now) or Span(self.now.date(), self.now.date())
         together: Found = {}
-        for within in plan.pieces(whole, 9):
+        for within in plan.pieces(whole, 1, DATE):
             for name, days in days_of(fresh, self.now, within=within).items():
                 assert not together.get(name, set()) & days
                 assert all(within.first <= day <= within.last for day in days)
@@ -263,12 +264,11 @@ class LookingMachine(RuleBasedStateMachine):
         settled = self.ledger.days(list({key[0] for key in fates}), *EVER)
         reads, failures = [], []
         for (series_id, day), fate in fates.items():
-            facts = {"series_id": series_id, "day": day}
             if fate in {"settled", "open"}:
                 next_at = None if fate == "settled" else self.now + HOUR * (3 + day.day)
-                reads.append(Read(**facts, rows=1, asked_at=self.now, next_at=next_at))
+                reads.append(Read(series_id=series_id, day=day, rows=1, asked_at=self.now, next_at=next_at))
             elif fate == "failed" and day not in settled[series_id].settled:
-                failures.append(Failure(**facts, failed_at=self.now, reason="503"))
+                failures.append(Failure(series_id=series_id, day=day, failed_at=self.now, reason="503"))
         self.ledger.commit(reads, failures)
 
     def teardown(self) -> None:

@@ -19,7 +19,7 @@ from harvester.model import WHOLE, Shard
 from harvester.purse import kept, restored, share
 from harvester.sma.learning import Lesson
 from harvester.sma.pace import Pace
-from harvester.state.budget import BudgetBook
+from harvester.state.budget import BudgetBook, Learned, Spending
 from harvester.state.database import connect
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -91,7 +91,7 @@ async def test_a_restart_does_not_spend_the_window_twice(time: Time, book: Budge
     async with kept(first, book, WHOLE, time.wall):
         await spend(first, 100)
         time.passed += 30
-        first.penalise(10.0)
+        first.penalise(270.0)
         time.passed += 1
     time.passed += 30
     second = pace_of(time, None)
@@ -110,7 +110,7 @@ async def test_what_was_learned_keeps_its_date(time: Time, book: BudgetBook) -> 
     first = pace_of(time, None)
     async with kept(first, book, WHOLE, time.wall):
         await spend(first, 100)
-        first.penalise(10.0)
+        first.penalise(300.0)
     time.passed += 3600
     second = pace_of(time, None)
     async with kept(second, book, WHOLE, time.wall):
@@ -208,3 +208,37 @@ def test_a_budget_too_small_for_its_shards_is_refused() -> None:
     with pytest.raises(ConfigError, match="fewer shards"):
         share(2, Shard(1, 3))
     assert share(None, Shard(2, 3)) is None
+
+
+async def test_shards_that_learned_very_different_limits_share_alike(time: Time, book: BudgetBook) -> None:
+    """One that came to a bucket in full use is refused early; within two windows both have half, and no more."""
+    shards = Shard(1, 2).every()
+    book.save(shards[0], Spending(learned=Learned(limit=930, granted=1000, at=NOW)), NOW)
+    book.save(shards[1], Spending(learned=Learned(limit=4, granted=6, at=NOW)), NOW)
+    first, second = pace_of(time, None), pace_of(time, None)
+    async with kept(first, book, shards[0], time.wall), kept(second, book, shards[1], time.wall):
+        assert (first.limit, second.limit) == (930, 4)
+        time.passed += WINDOW
+        await spend(first, 1)
+        await spend(second, 1)
+        await until(lambda: first.limit == 467)
+        while second.limit != 467:
+            time.passed += WINDOW
+            await spend(second, 1)
+            await asyncio.sleep(0.05)
+
+    assert first.lesson == second.lesson == Lesson(limit=467, granted=503)
+    found = book.present(time.wall()).learned
+    assert found is not None
+    assert found.limit == 934
+
+
+async def test_an_idle_shard_is_left_alone(time: Time, book: BudgetBook) -> None:
+    """What a process that has not asked for long once learned is no reason to share."""
+    shards = Shard(1, 2).every()
+    book.save(shards[1], Spending(learned=Learned(limit=4, granted=6, at=NOW)), NOW)
+    book.save(shards[0], Spending(learned=Learned(limit=930, granted=1000, at=NOW)), NOW)
+
+    assert book.even(shards[0], NOW + timedelta(seconds=WINDOW)) is not None
+    assert book.even(shards[0], NOW + timedelta(seconds=4 * WINDOW)) is None
+    assert book.told(shards[1]) is None

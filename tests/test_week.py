@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from itertools import combinations
 
@@ -9,10 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harvester import plan
+from harvester.model import Period, Series
 from harvester.week import Convention, WeekRule
 
 DAY = timedelta(days=1)
 FIXED = settings(deadline=None, derandomize=True)
+SERIES = Series(plant_id="1", set="EnergyBalance")
 RULES = [WeekRule(some) for n in (1, 2, 3) for some in combinations(Convention, n)]
 
 days = st.dates(date(2015, 1, 1), date(2030, 12, 31))
@@ -60,6 +64,51 @@ def test_the_grid_holds_the_first_day_in_its_first_week(rule: WeekRule, first: d
 
     assert begin <= first < begin + 7 * DAY
     assert not rule.known or rule.possible[0].first_day(begin) == begin
+
+
+@FIXED
+@given(rule=rules, first=days, length=st.integers(1, 40), gaps=st.sets(st.integers(0, 39)))
+def test_whatever_is_possible_all_days_are_covered(rule: WeekRule, first: date, length: int, gaps: set[int]) -> None:
+    """Every due day is in exactly one request, and whichever convention is the right one, its answer holds it."""
+    due = [first + DAY * n for n in range(length) if n not in gaps] or [first]
+    pieces = list(plan.slices(SERIES, due, rule, rule.grid(due[0])))
+
+    assert sorted(day for piece in pieces for day in piece.days) == due
+    for piece in pieces:
+        for convention in rule.possible:
+            held = convention.days(piece.date) if piece.period is Period.WEEK else {piece.date}
+            assert set(piece.days) <= held
+
+
+def fewest(rule: WeekRule, due: Sequence[date]) -> int:
+    """Return the fewest requests that are sure to cover *due*.
+
+    Each covers days in a row, so that going on from the first day left with the one that reaches furthest is best.
+    """
+    left, spent = list(due), 0
+    while left:
+        reach = max((rule.covers(left[0] - DAY * n) for n in range(7)), key=lambda c: (left[0] in c, max(c)))
+        left = [day for day in left[1:] if day not in reach]
+        spent += 1
+    return spent
+
+
+@FIXED
+@given(rule=rules, first=days, length=st.integers(1, 60), gaps=st.sets(st.integers(0, 59)))
+def test_no_covering_needs_fewer_requests(rule: WeekRule, first: date, length: int, gaps: set[int]) -> None:
+    """As long as several conventions are possible, with any days missing; where one is known, for days in a row."""
+    due = [first + DAY * n for n in range(length) if rule.known or n not in gaps] or [first]
+
+    assert len(list(plan.slices(SERIES, due, rule, rule.grid(due[0])))) == fewest(rule, due)
+
+
+@FIXED
+@given(rule=rules, first=days)
+def test_a_year_of_empty_answers_is_cheap(rule: WeekRule, first: date) -> None:
+    """Where nothing is ever learned, seven days still cost two requests at most."""
+    due = [first + DAY * n for n in range(730)]
+
+    assert len(list(plan.slices(SERIES, due, rule, rule.grid(first)))) <= 0.29 * len(due)
 
 
 def test_only_one_convention_left_is_known() -> None:

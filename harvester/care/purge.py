@@ -69,11 +69,6 @@ class Found:
     aside: int = 0
     """Ledgers that a rebuild moved aside."""
 
-    @classmethod
-    def nothing(cls) -> Found:
-        """Return what there is of an owner of whom all was deleted already."""
-        return cls(Cut())
-
     def add(self, more: Found) -> None:
         """Count *more* as well."""
         self.cut.add(more.cut)
@@ -185,6 +180,7 @@ class Purging:
         self._by = by
         self._wall = wall
         self._progress = progress
+        self._owner = ""
         self._found = Found(Cut())
         self._steps: Mapping[str, Callable[[Purge], None]] = {
             "raw": self._raw,
@@ -201,6 +197,7 @@ class Purging:
 
         Raises `LakeError` and `LedgerError`: the same call goes on from there.
         """
+        self._owner = planned.owner
         purge = planned.begun or self._purges.begin(planned.owner, planned.kin, self._wall())
         if not purge.done:
             self._tell(BEGUN, purge)
@@ -251,7 +248,7 @@ class Purging:
 
     def _ledger(self, purge: Purge) -> None:
         self._found.ledger = self._purges.held(purge.kin.plants)
-        self._purges.forget(purge, self._wall())
+        self._purges.forget(purge, self._owner, self._wall())
 
     def _copies(self, _purge: Purge) -> None:
         """Put a fresh copy of the ledger in the place of all others, and sweep what killed writers left.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from harvester import show
-from harvester.care.purge import Asked, Found, Plan, Purging, look, plan
+from harvester.care.purge import Asked, Plan, Purging, look, plan
 from harvester.compose import asked_owners, readable, utc_now, writable
 from harvester.config import Config
 from harvester.errand import Done
@@ -51,14 +51,11 @@ def carried_out(config: Config, stores: Stores, asked: Asked, progress: Progress
     stores.establish()
     with _purges(config) as purges:
         planned = plan(purges, asked, asked_owners(config))
-        facts: dict[str, Any] = {"plants": len(planned.certain), "resumed": planned.begun is not None}
-        if planned.begun is None and planned.done_at is not None and not planned.kin.plants:
-            facts |= {"deleted": True, **Found.nothing().facts()}
-        else:
-            work = Purging(
-                stores.lake.places, purges, config.ledger.path, by=getpass.getuser(), wall=utc_now, progress=progress
-            )
-            facts |= {"deleted": True, **work.run(planned).facts()}
+        work = Purging(
+            stores.lake.places, purges, config.ledger.path, by=getpass.getuser(), wall=utc_now, progress=progress
+        )
+        found = work.run(planned).facts()
+    facts = {"plants": len(planned.certain), "resumed": planned.begun is not None, "deleted": True, **found}
 
     def tell() -> None:
         _tell_found(facts, "Deleted:")

@@ -80,6 +80,8 @@ class Alerts:
         for key, entry in self._outbox.firing.items():
             self._conditions.resume(key, entry.since)
         self._task = asyncio.create_task(self._send(url)) if url else None
+        if self._task is not None:
+            self._task.add_done_callback(_mourn)
 
     @property
     def firing(self) -> tuple[Entry, ...]:
@@ -98,8 +100,7 @@ class Alerts:
 
     def keep(self, alerts: Sequence[Alert]) -> None:
         """Take *alerts* for all that needs a person now: what is new begins, what is not among them is over."""
-        for key in self.keys - {alert.key for alert in alerts}:
-            self.over(key)
+        self.over(*sorted(self.keys - {alert.key for alert in alerts}))
         self.begin(*alerts)
 
     def begin(self, *alerts: Alert) -> None:
@@ -112,10 +113,10 @@ class Alerts:
                 self._notified("dropped")
         self._wake()
 
-    def over(self, key: str) -> None:
-        """Note that *key* is over, and say so if it was on."""
+    def over(self, *keys: str) -> None:
+        """Note that *keys* are over, and say so of those that were on."""
         with self._remembering():
-            for entry in self._outbox.end([key], self._wall()):
+            for entry in self._outbox.end(keys, self._wall()):
                 self._conditions.over(key, title=entry.alert.title)
                 self._conditions.over("alerts.too_many")
             if self._url is None:
@@ -170,6 +171,12 @@ class Alerts:
                 self._notified("failed" if verdict.reason else "delivered")
                 with self._remembering():
                     self._outbox.said(entries)
+
+
+def _mourn(task: asyncio.Task[None]) -> None:
+    """Log a mistake of ours that ended the sending: who waits for alerts would take its silence for good news."""
+    if not task.cancelled() and (error := task.exception()):
+        log.error("alerts.stopped", reason=f"{type(error).__name__}")
 
 
 async def _post(session: aiohttp.ClientSession, url: str, body: dict[str, Any]) -> _Verdict:

@@ -17,6 +17,8 @@ _HEAD = """\
 # `harvester doctor` checks it. No secret belongs here: each has a variable, and one more with _FILE.
 """
 _UNSET = "…  (not set)"
+_DECIDES = ("sma", "environment")
+"""The key that others follow."""
 
 
 def commented(values: Mapping[str, object]) -> str:
@@ -42,7 +44,8 @@ def _section(name: str, section: Mapping[str, Any], values: Mapping[str, object]
         # URLs have no default of their own: the environment decides them
         default = entry.get("default", decided[key])
         value = values.get(f"{name}.{key}")
-        if value is None or value == default:
+        usual = (default,) if (name, key) == _DECIDES else (default, decided[key])
+        if value is None or value in usual:
             yield f"# {key} = {_UNSET if default is None else _toml(default)}"
         else:
             yield f"{key} = {_toml(value)}"

@@ -77,10 +77,10 @@ class Visits:
         found = self._under_way.get(key)
         if found is None:
             return Wrong.UNKNOWN
-        if not hmac.compare_digest(_digest(cookies.get(found.cookie, "")), found.browser):
-            return Wrong.FOREIGN
         if found.used:
             return Wrong.USED
+        if not hmac.compare_digest(_digest(cookies.get(found.cookie, "")), found.browser):
+            return Wrong.FOREIGN
         if found.until <= self._wall():
             return Wrong.EXPIRED
         self._under_way[key] = replace(found, used=True)

@@ -48,6 +48,8 @@ def _replace(file: Path, write: Callable[[Path], object], *, mode: int) -> None:
     except LakeError as error:
         cause = error.__cause__
         reason = cause.strerror if isinstance(cause, OSError) else error
+        if isinstance(cause, FileExistsError | NotADirectoryError):
+            reason = f"{file.parent} is no folder"
         raise ConfigError(f"{file} cannot be written: {reason}") from error
 
 

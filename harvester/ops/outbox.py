@@ -8,7 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
+import structlog
+
 from harvester.ops.attention import Alert
+
+log = structlog.get_logger()
 
 FACT = "alerts"
 """The ledger's fact about what was said."""
@@ -126,6 +130,15 @@ def _plain(entry: Entry) -> dict[str, Any]:
 
 
 def _read(text: str | None) -> dict[str, Entry]:
+    """Return what was remembered; nothing where that cannot be read: then at worst something is said twice."""
+    try:
+        return _entries(text or "[]")
+    except (ValueError, KeyError, TypeError) as error:
+        log.warning("alerts.forgotten", reason=f"{type(error).__name__}: {error}")
+        return {}
+
+
+def _entries(text: str) -> dict[str, Entry]:
     found = [
         Entry(
             alert=Alert(**each["alert"]),
@@ -133,6 +146,6 @@ def _read(text: str | None) -> dict[str, Entry]:
             told=each["told"],
             over=datetime.fromisoformat(each["over"]) if each["over"] else None,
         )
-        for each in json.loads(text or "[]")
+        for each in json.loads(text)
     ]
     return {entry.alert.key: entry for entry in found}

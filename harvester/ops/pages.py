@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from html import escape
@@ -25,11 +26,12 @@ h2 { font-size: 1rem; margin: 0 0 .6rem; }
 nav { margin-left: auto; display: flex; gap: 1rem; }
 a { color: inherit; text-underline-offset: .2em; }
 .soft, footer { color: var(--soft); font-size: .87rem; }
-.badge { padding: .12rem .7rem; border-radius: 1rem; font-size: .85rem; font-weight: 600; color: var(--card); }
-.badge.good { background: var(--good); } .badge.bad { background: var(--bad); } .badge.fair { background: var(--fair); }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(13.5rem, 1fr)); gap: .9rem; }
-.cards, section { margin-bottom: .9rem; }
-.card, section { background: var(--card); border: 1px solid var(--line); border-radius: .7rem; padding: .95rem 1.1rem; }
+.badge { padding: .12rem .7rem; border-radius: 1rem; font-size: .85rem; font-weight: 600; }
+.badge.good { background: var(--good); color: var(--card); } .badge.bad { background: var(--bad); color: var(--card); }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: .9rem; }
+.card, section { background: var(--card); border: 1px solid var(--line); border-radius: .7rem; padding: .95rem 1.1rem;
+  margin: 0; min-width: 0; }
+main > *, .columns > * { margin-bottom: .9rem; }
 .card dt { color: var(--soft); font-size: .85rem; }
 .card dd { margin: 0; }
 .card .figure { font-size: 1.7rem; font-weight: 650; line-height: 1.25; font-variant-numeric: tabular-nums; }
@@ -41,13 +43,17 @@ a { color: inherit; text-underline-offset: .2em; }
 .trouble { border-color: var(--bad); background: var(--wash); }
 .trouble ul { list-style: none; margin: 0; padding: 0; display: grid; gap: .8rem; }
 .trouble strong { overflow-wrap: anywhere; } .trouble p { margin: .1rem 0 0; }
-.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(30rem, 100%), 1fr)); gap: 0 .9rem; }
+.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(30rem, 100%), 1fr));
+  gap: 0 .9rem; align-items: start; margin: 0; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { text-align: left; padding: .34rem .9rem .34rem 0; border-top: 1px solid var(--line); vertical-align: top; }
 thead th { border-top: 0; color: var(--soft); font-weight: 500; font-size: .82rem; }
-tbody th { font-weight: 600; overflow-wrap: anywhere; }
-td { overflow-wrap: anywhere; }
+th, td { overflow-wrap: break-word; }
+tbody th { font-weight: 600; }
+tbody th .soft { font-weight: 400; }
+time { white-space: nowrap; }
+code { font: .92em ui-monospace, monospace; overflow-wrap: anywhere; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 tr > :last-child { padding-right: 0; }
 .dot { display: inline-block; width: .55rem; height: .55rem; margin-right: .5rem; border-radius: 50%;
@@ -60,6 +66,7 @@ _MEANINGS = {
     130: ("interrupted", ""),
     143: ("interrupted", ""),
 }
+_CODE, _AS_CODE = re.compile("`([^`]+)`"), r"<code>\1</code>"
 _ACCEPTED = "accepted"
 _HOUR, _MINUTE = 3_600, 60
 _WORRY, _FULL = 0.8, 0.95
@@ -113,7 +120,7 @@ def _troubles(status: Status) -> Iterator[str]:
         return
     items = "".join(
         f"<li><strong>{_text(each.title)}</strong> <span class=soft>since {_time(each.since)} UTC</span>"
-        f"<p>{_text(each.remedy)}</p></li>"
+        f"<p>{_CODE.sub(_AS_CODE, _text(each.remedy))}</p></li>"
         for each in status.troubles
     )
     yield f'<section class="trouble"><h2>Needs a person</h2><ul>{items}</ul></section>'
@@ -201,7 +208,7 @@ def _plants(status: Status) -> Iterator[list[str]]:
 def _run(run: Run, now: datetime) -> list[str]:
     meaning, grade = _MEANINGS.get(run.exit_code, ("an error ended it", "bad"))
     told = _text(run.error) if run.error else meaning if not run.failed else f"{meaning}: {run.failed:,}"
-    ago = f"{words(int((now - run.ended_at).total_seconds()))} ago"
+    ago = f"<time>{words(int((now - run.ended_at).total_seconds()))} ago</time>"
     return [_text(run.work), ago, _span(run.seconds), f"{run.rows:,}", f'<span class="{grade}">{told}</span>']
 
 
@@ -210,7 +217,7 @@ def _text(text: str) -> str:
 
 
 def _time(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M}"
+    return f"<time>{at:%Y-%m-%d %H:%M}</time>"
 
 
 def _span(seconds: float) -> str:

@@ -12,7 +12,7 @@ from harvester.questions.ages import PlantAge
 from harvester.questions.standing import Share
 from harvester.report import Report
 
-STALEST = 20
+STALEST = 15
 """Plants that a status names."""
 
 

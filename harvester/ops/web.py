@@ -10,9 +10,9 @@ import asyncio
 import base64
 import binascii
 import hmac
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import structlog
@@ -22,6 +22,7 @@ from aiohttp.typedefs import Handler, Middleware
 from harvester.errors import ConfigError, HarvestError
 from harvester.log import mask
 from harvester.ops.health import Health
+from harvester.ops.kept import Kept, aside
 from harvester.ops.pages import status_page
 from harvester.ops.standing import Status
 
@@ -47,7 +48,6 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
-T = TypeVar("T")
 log = structlog.get_logger()
 
 
@@ -95,10 +95,10 @@ async def serving_operator(address: str, pages: Pages, *, password: str | None) 
 def _application(pages: Pages, password: str | None) -> web.Application:
     guard = _password(password) if password is not None else _this_machine
     app = web.Application(middlewares=[_hardened, guard])
-    status, coverage = _Kept(pages.status, STATUS_SECONDS), _Kept(pages.coverage, COVERAGE_SECONDS)
+    status, coverage = Kept(pages.status, STATUS_SECONDS), Kept(pages.coverage, COVERAGE_SECONDS)
 
     async def metrics(_: web.Request) -> web.Response:
-        body, content_type = await asyncio.to_thread(pages.metrics)
+        body, content_type = await aside(pages.metrics)
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def health(_: web.Request) -> web.Response:
@@ -218,22 +218,3 @@ def _given(request: web.Request) -> bytes | None:
         return base64.b64decode(value.strip(), validate=True) if kind.lower() == "basic" else b""
     except (binascii.Error, ValueError):
         return b""
-
-
-class _Kept(Generic[T]):
-    """Something that is made in a thread, for one visitor at a time, and kept for some seconds."""
-
-    def __init__(self, make: Callable[[], T], seconds: float) -> None:
-        self._make = make
-        self._seconds = seconds
-        self._lock = asyncio.Lock()
-        self._made: tuple[float, T] | None = None
-
-    async def get(self) -> T:
-        """Return what was made, or make it."""
-        loop = asyncio.get_running_loop()
-        async with self._lock:
-            if self._made is None or loop.time() - self._made[0] >= self._seconds:
-                made = await asyncio.to_thread(self._make)
-                self._made = (loop.time(), made)
-            return self._made[1]

@@ -12,13 +12,14 @@ from harvester import plan, show
 from harvester.compose import Readable, readable, utc_now
 from harvester.config import Config
 from harvester.errors import ConfigError
+from harvester.model import Period
 from harvester.plan import Scope
 from harvester.questions import coverage
 from harvester.questions.coverage import Cell, PlantRow
 from harvester.questions.coverage_page import page
-from harvester.questions.gaps import Gap, asked_in_vain, holes, joined, not_asked
+from harvester.questions.gaps import Gap, asked_in_vain, holes, joined, not_asked, sum_asked_in_vain
 from harvester.questions.heatmap import show_heatmap
-from harvester.questions.survey import Part, Survey, days_over
+from harvester.questions.survey import Part, Survey, days_over, suspended
 from harvester.report import INCOMPLETE, OK
 
 
@@ -41,7 +42,11 @@ def gaps(config: Config, question: Question, *, content: bool, check: bool, as_j
     """Print what is not settled and past due, with *content* also what has too few rows; return the exit code."""
     with readable(config) as stores:
         survey = _survey(config, stores, question, siblings=content)
-        found = [gap for part in _parts(survey, question) for gap in _gaps_of(survey, part, question, content=content)]
+        found = [
+            gap
+            for part in _parts(survey, question)
+            for gap in (*_gaps_of(survey, part, question, content=content), *_failed_sums(stores, part, question))
+        ]
     if as_json:
         show.as_json([gap.facts() for gap in found])
     else:
@@ -51,9 +56,7 @@ def gaps(config: Config, question: Question, *, content: bool, check: bool, as_j
 
 def coverage_of(config: Config, question: Question, *, html: Path | None, check: bool, as_json: bool) -> int:
     """Print how much of each plant and day is there, or write it as a page to *html*; return the exit code."""
-    with readable(config) as stores:
-        survey = _survey(config, stores, question, siblings=True)
-        rows = [row for part in _parts(survey, question) for row in _rows_of(survey, part)]
+    rows = covered_rows(config, question)
     if html is not None:
         _write(html, page(rows, now=utc_now()))
         show.say(f"The page is {html}.")
@@ -63,6 +66,13 @@ def coverage_of(config: Config, question: Question, *, html: Path | None, check:
         show_heatmap(rows, show.OUT)
     lacking = any(cell.covered < cell.applicable for row in rows for cell in row.cells.values())
     return INCOMPLETE if check and lacking else OK
+
+
+def covered_rows(config: Config, question: Question) -> list[PlantRow]:
+    """Return how much of each plant and day is there."""
+    with readable(config) as stores:
+        survey = _survey(config, stores, question, siblings=True)
+        return [row for part in _parts(survey, question) for row in _rows_of(survey, part)]
 
 
 def _survey(config: Config, stores: Readable, question: Question, *, siblings: bool) -> Survey:
@@ -101,6 +111,18 @@ def _gaps_of(survey: Survey, part: Part, question: Question, *, content: bool) -
     return joined([*found, *(asked_in_vain(subject, each.day, each.reason) for subject, each in failed)])
 
 
+def _failed_sums(stores: Readable, part: Part, question: Question) -> list[Gap]:
+    """Return the Month, Year and Total of the plants of *part* that failed and touch the days asked about."""
+    subjects = {s.known.series_id: s for s in part.subjects if s.wanted and not suspended(s.plant)}
+    first, last, now = question.first or date.min, question.last or date.max, utc_now()
+    found = [
+        sum_asked_in_vain(subjects[series_id], stretch, known.reason or "no reason is recorded", now)
+        for series_id, stretch, known in stores.periods.failures(part.number)
+        if series_id in subjects
+    ]
+    return joined(gap for gap in found if gap.first <= last and first <= gap.last)
+
+
 def _rows_of(survey: Survey, part: Part) -> Iterator[PlantRow]:
     found: dict[str, dict[date, Cell]] = {plant_id: {} for plant_id in part.plants}
     for piece in survey.pieces(part):
@@ -115,10 +137,11 @@ def _tell_gaps(found: list[Gap]) -> None:
         show.tell("No gap: of what is past due nothing is missing.")
         return
     for gap in found:
-        line = f"{gap.first} to {gap.last}  {gap.settlement.value:<9}  {gap.series}: {gap.reason}"
+        what = "" if gap.period is Period.DAY else f" {gap.period.value}"
+        line = f"{gap.first} to {gap.last}  {gap.settlement.value:<9}  {gap.series}{what}: {gap.reason}"
         show.tell(line)
     show.tell(
-        f"{len(found):,} gaps, {sum(gap.days for gap in found):,} series-days. "
+        f"{len(found):,} gaps, {sum(gap.days for gap in found if gap.period is Period.DAY):,} series-days. "
         "`harvester explain` tells more of a day, `harvester repair` asks again."
     )
 

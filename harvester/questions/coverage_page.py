@@ -89,8 +89,11 @@ _SHADES = (
 _IDLE = ("idle", "·", "nothing to harvest")
 
 
-def page(rows: Sequence[PlantRow], *, now: datetime) -> str:
-    """Return the page about *rows* as of *now* (aware UTC); where the days are many, weeks or months stand for them."""
+def page(rows: Sequence[PlantRow], *, now: datetime, note: str = "") -> str:
+    """Return the page about *rows* as of *now* (aware UTC); where the days are many, weeks or months stand for them.
+
+    *note* tells in a sentence what the rows leave out.
+    """
     days = columns(rows, Bucket.DAY)
     bucket = bucket_for(len(days), _MOST_COLUMNS)
     shown = bucketed(rows, bucket)
@@ -100,7 +103,7 @@ def page(rows: Sequence[PlantRow], *, now: datetime) -> str:
         *_head(),
         "<body>",
         "<main>",
-        *_opening(rows, days, bucket, now),
+        *_opening(rows, days, bucket, now, note),
         '<div class="map">',
         *_table(shown, columns(shown, bucket), bucket),
         "</div>",
@@ -126,7 +129,7 @@ def _head() -> list[str]:
     ]
 
 
-def _opening(rows: Sequence[PlantRow], days: Sequence[date], bucket: Bucket, now: datetime) -> Iterator[str]:
+def _opening(rows: Sequence[PlantRow], days: Sequence[date], bucket: Bucket, now: datetime, note: str) -> Iterator[str]:
     whole = sum((row.whole for row in rows), Cell())
     between = f"{days[0].isoformat()} to {days[-1].isoformat()}" if days else "no day"
     yield "<h1>Coverage</h1>"
@@ -135,6 +138,8 @@ def _opening(rows: Sequence[PlantRow], days: Sequence[date], bucket: Bucket, now
         f"<p>Each cell is one plant and {bucket.value}: the share of its series-days that are settled or hold "
         f"plausible content. As of {now:%Y-%m-%d %H:%M} UTC.</p>"
     )
+    if note:
+        yield f"<p>{escape(note)}</p>"
     yield _legend()
     yield '<p id="how">Point at a cell, or reach the table with the Tab key and move with the arrow keys.</p>'
 

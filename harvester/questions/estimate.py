@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from harvester import clock, plan
 from harvester.due import DueNow, Wanted
 from harvester.intake import remembered_rule
-from harvester.model import Plant, Slice
+from harvester.model import Plant, Series, Slice
 from harvester.state.inventory import Inventory
 from harvester.state.ledger import Ledger
 from harvester.state.period_ledger import PeriodLedger
@@ -72,17 +72,24 @@ def estimate(
     for known in known_plants:
         if wanted.scope.takes_plant(known.plant.plant_id) and _has_zone(known.plant):
             plants.setdefault(known.part, []).append(known.plant)
-    slices: list[Slice] = []
+    found = _Tally()
     offered = 0
     for part, members in sorted(plants.items()):
         due = DueNow(inventory, ledger, part, members, wanted)
         offered += due.series
-        batches = due.batches(rule, now, leave=lambda _: False)
-        batches += due.sums(sums, now, leave=lambda _: False) if sums else []
-        slices.extend(s for batch in batches for s in batch.slices)
+        found.add(_slices(due, rule, now, sums))
     if known_plants:
         plan.refuse_nothing(wanted.scope, offered)
-    return _summed(slices, sum(len(members) for members in plants.values()))
+    return found.estimate(sum(len(members) for members in plants.values()))
+
+
+def _slices(due: DueNow, rule: WeekRule, now: datetime, sums: PeriodLedger | None) -> Iterator[Slice]:
+    """Yield what is due of one part, piece by piece of the period: memory does not grow with it."""
+    for within in due.pieces(rule, now):
+        for batch in due.batches(rule, now, leave=lambda _: False, within=within):
+            yield from batch.slices
+    for batch in due.sums(sums, now, leave=lambda _: False) if sums else ():
+        yield from batch.slices
 
 
 def _has_zone(plant: Plant) -> bool:
@@ -92,23 +99,34 @@ def _has_zone(plant: Plant) -> bool:
         return False
 
 
-def _summed(slices: Iterable[Slice], plants: int) -> Estimate:
-    requests: Counter[str] = Counter()
-    days: Counter[str] = Counter()
-    series: dict[str, set[object]] = {}
-    rows = 0
-    for piece in slices:
-        name = f"{piece.series.level.value} {piece.series.set}"
-        requests[name] += 1
-        days[name] += len(piece.days)
-        series.setdefault(name, set()).add(piece.series)
-        rows += len(piece.days) * rows_of_a_day(piece.series.plant_id)
-    by_set = tuple(SetCost(n, len(series[n]), days[n], requests[n]) for n in sorted(requests))
-    return Estimate(plants, _total(series), days.total(), requests.total(), rows, by_set)
+class _Tally:
+    """Slices counted, part by part."""
 
+    def __init__(self) -> None:
+        self._requests: Counter[str] = Counter()
+        self._days: Counter[str] = Counter()
+        self._series: Counter[str] = Counter()
+        self._rows = 0
 
-def _total(series: Mapping[str, set[object]]) -> int:
-    return sum(len(members) for members in series.values())
+    def add(self, slices: Iterable[Slice]) -> None:
+        """Count those of one part, of which no series is in another."""
+        seen: set[Series] = set()
+        for piece in slices:
+            series = piece.series
+            name = f"{series.level.value} {series.set}"
+            self._requests[name] += 1
+            self._days[name] += len(piece.days)
+            self._rows += len(piece.days) * rows_of_a_day(series.plant_id)
+            if series not in seen:
+                seen.add(series)
+                self._series[name] += 1
+
+    def estimate(self, plants: int) -> Estimate:
+        """Return what was counted."""
+        names = sorted(self._requests)
+        by_set = tuple(SetCost(n, self._series[n], self._days[n], self._requests[n]) for n in names)
+        totals = (self._series.total(), self._days.total(), self._requests.total())
+        return Estimate(plants, *totals, self._rows, by_set)
 
 
 def rows_of_a_day(plant_id: str) -> int:

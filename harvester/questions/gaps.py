@@ -1,15 +1,19 @@
-"""What is not settled and past due, and days with implausibly few rows, joined into ranges of days. Pure."""
+"""What is not settled and past due, and days with implausibly few rows, joined into ranges of days. Pure.
+
+Of the Month, Year and Total only those are listed that failed: that the others are asked follows from the days.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from harvester.model import Series
+from harvester import clock, plan
+from harvester.model import EVER, Period, Plant, Series, Stretch
 from harvester.questions.plausibility import Plausibility
-from harvester.questions.survey import SeriesDays, Settlement, Subject
+from harvester.questions.survey import SeriesDays, Settlement, Subject, zone_is_known, zone_of
 
 _DAY = timedelta(days=1)
 
@@ -28,6 +32,8 @@ class Gap:
     received: int = 0
     plausible: int = 0
     """Rows over all days; 0 where it is not rows that are missing."""
+    period: Period = Period.DAY
+    """What was asked in vain: the days one by one, or a sum over them."""
 
     @property
     def days(self) -> int:
@@ -52,6 +58,7 @@ class Gap:
             "to": self.last.isoformat(),
             "settlement": self.settlement.value,
             "reason": self.reason,
+            "period": self.period.value,
         }
 
 
@@ -69,6 +76,31 @@ def not_asked(piece: Iterable[SeriesDays]) -> Iterator[Gap]:
 def asked_in_vain(subject: Subject, day: date, reason: str) -> Gap:
     """Return the gap of a *day* that failed for *reason*."""
     return _gap(subject, day, Settlement.FAILED, reason)
+
+
+def sum_asked_in_vain(subject: Subject, stretch: Stretch, reason: str, now: datetime) -> Gap:
+    """Return the gap of a Month, Year or Total that failed for *reason*: over its days, of a Total up to today."""
+    plant = subject.plant.plant
+    match stretch.period:
+        case Period.MONTH:
+            last = clock.month_after(stretch.start) - _DAY
+        case Period.YEAR:
+            last = clock.year_after(stretch.start) - _DAY
+        case _:
+            last = clock.local_day(now, zone_of(plant))
+    first = stretch.start if stretch.period is not Period.TOTAL else min(_began(plant) or EVER, last)
+    return Gap(
+        series=subject.known.series,
+        first=first,
+        last=last,
+        settlement=Settlement.FAILED,
+        cause=reason,
+        period=stretch.period,
+    )
+
+
+def _began(plant: Plant) -> date | None:
+    return plan.start_day(plant) if zone_is_known(plant) else None
 
 
 def holes(piece: Sequence[SeriesDays]) -> Iterator[Gap]:
@@ -104,12 +136,13 @@ def joined(gaps: Iterable[Gap]) -> list[Gap]:
 
 
 def _order(gap: Gap) -> tuple[object, ...]:
-    return (gap.series.plant_id, gap.series.device_id or "", gap.series.set, gap.first, gap.settlement, gap.cause)
+    series = gap.series
+    return (series.plant_id, series.device_id or "", series.set, gap.period, gap.first, gap.settlement, gap.cause)
 
 
 def _continues(before: Gap, gap: Gap) -> bool:
-    same = (before.series, before.settlement, before.cause) == (gap.series, gap.settlement, gap.cause)
-    return same and before.last < gap.first <= before.last + _DAY
+    same = (before.series, before.period, before.settlement) == (gap.series, gap.period, gap.settlement)
+    return same and before.cause == gap.cause and before.last < gap.first <= before.last + _DAY
 
 
 def _gap(subject: Subject, day: date, settlement: Settlement, cause: str) -> Gap:

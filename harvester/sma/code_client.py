@@ -36,7 +36,7 @@ from harvester.sma.pace import Pace
 from harvester.sma.settings import Credentials, Hosts, Limits
 from harvester.sma.tally import OnRequest
 from harvester.sma.tokens import Ask, Denial, Grant, Token, TokenSource, explain
-from harvester.sma.wire import masked
+from harvester.sma.wire import hushed
 
 HURRY_SECONDS = 10.0
 """A person looks at a browser: what is not essential may take so long."""
@@ -169,7 +169,7 @@ class CodeClient(Client):
         grant = await self._exchange.ask(code_grant.code_request(self._hosts.auth_url, self._credentials, code, visit))
         if isinstance(grant, Denial):
             if grant.error == code_grant.CONSENT_OVER:
-                raise Rejected(f"SMA does not take the code: {masked(grant.description)[:200]}", status=grant.status)
+                raise Rejected(f"SMA does not take the code: {hushed(grant.description)}", status=grant.status)
             raise CredentialsRefused(explain(grant))
         if grant.refresh is None:
             raise Rejected("SMA gave no refresh token: the client needs the right to offline_access")

@@ -11,6 +11,8 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -133,6 +135,8 @@ class Exchange:
         verdict: Verdict[T]
         try:
             response = await self._send(request, token=token)
+            if response.status >= HTTPStatus.BAD_REQUEST:
+                response = replace(response, body=wire.without(response.body, (token or "", *request.secrets)))
             verdict = wire.judge(request, response)
         except Retry as error:
             verdict = error

@@ -12,7 +12,7 @@ from harvester.errors import AnswerError, CredentialsRefused, OwnerRefused, Retr
 from harvester.sma.code_grant import CONSENT_OVER, OwnerStore
 from harvester.sma.settings import Credentials
 from harvester.sma.tokens import Ask, Denial, Grant, Token, Tokens, explain
-from harvester.sma.wire import masked
+from harvester.sma.wire import hushed, masked
 
 TROUBLE_SECONDS = 30.0
 """So long after the token endpoint did not answer, those who wait for this owner's token are told so at once."""
@@ -119,10 +119,10 @@ class OwnerTokens(Tokens):
             return await self._renew()
         error = OwnerRefused(
             f"the consent of {masked(self._owner)} has ended: SMA does not take the refresh token any more "
-            f'("{masked(denial.description)[:200]}"). Only the owner can connect again, on the connect page',
+            f'("{hushed(denial.description)}"). Only the owner can connect again, on the connect page',
             status=denial.status,
         )
         self._refused, self._rest = refresh, (self._clock() + REFUSED_SECONDS, error)
         await asyncio.to_thread(self._store.refused, self._owner)
-        log.warning("sma.owner_refused", owner=self._owner, reason=denial.description)
+        log.warning("sma.owner_refused", owner=self._owner, reason=hushed(denial.description))
         raise error

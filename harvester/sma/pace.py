@@ -111,6 +111,10 @@ class Pace:
         self._review_at = clock() + window_seconds
         self._paused_until = -math.inf
         self._in_flight = 0
+        self._waiting = 0
+        self._busy_from = clock()  # since when there has always been somebody who asks
+        self._busy_spent = 0
+        self._rested_at = clock()
         self._lock = asyncio.Lock()
         look = min(max(window_seconds / 1000, 0.001), 0.1)
         self._quota = _Window(window_seconds, look=look, room=self._quota_room, clock=clock)
@@ -177,22 +181,35 @@ class Pace:
         self._lesson = lesson or self._lesson
         self._watched_from = -math.inf
 
+    def adopt(self, lesson: Lesson) -> None:
+        """Take *lesson*, which others have agreed on, for its own."""
+        self._lesson = lesson
+        self._changes += 1
+        self._review_at = self._clock() + self._window
+
     @asynccontextmanager
     async def permit(self) -> AsyncIterator[Permit]:
         """Wait, in the callers' order, for leave to send one request; the block ends with its answer."""
-        async with self._lock:
-            self._climb()
-            await self._part.acquire()
-            await self._quota.acquire()
-            self._quota.take_back()  # it counts as in flight now and is stamped when its answer is here
-            self._in_flight += 1
-            self._changes += 1
-            self._granted = None
+        self._note_rest()
+        self._waiting += 1
+        try:
+            async with self._lock:
+                self._climb()
+                await self._part.acquire()
+                await self._quota.acquire()
+                self._quota.take_back()  # it counts as in flight now and is stamped when its answer is here
+                self._in_flight += 1
+                self._busy_spent += 1
+                self._changes += 1
+                self._granted = None
+        finally:
+            self._waiting -= 1
         permit = Permit()
         try:
             yield permit
         finally:
             self._in_flight -= 1
+            self._rested_at = self._clock()
             self._changes += 1
             if permit.spent:
                 self._count()
@@ -216,6 +233,7 @@ class Pace:
         wait = self._window if seconds is None else max(seconds, self._window / 300)
         self._changes += 1
         self._paused_until = max(self._paused_until, self._clock() + wait)
+        self._busy_from, self._busy_spent = self._paused_until, 0
 
     def _quota_room(self) -> int:
         if self.paused_until is not None:
@@ -226,8 +244,23 @@ class Pace:
         return sys.maxsize if self._refusals == 0 else self._quota.held + CAUTIOUS - self._in_flight
 
     def _part_room(self) -> int:
-        # A tenth more than its share, so that the quota is the bound and rounding wastes none of it.
-        return sys.maxsize if self.limit is None else -(-11 * self.limit // (10 * PARTS))
+        if self.limit is None:
+            return sys.maxsize
+        # A tenth more than its share, so that the quota is the bound and rounding wastes none of it; and as much again
+        # where those who wait got less than was theirs, as on a busy machine.
+        share = -(-11 * self.limit // (10 * PARTS))
+        return share + max(0, min(self._behind(self.limit), share))
+
+    def _behind(self, limit: int) -> int:
+        """Return how many requests fewer than their share of the time those got who ask without a rest."""
+        busy = (self._clock() - self._busy_from) / self._window
+        return math.floor(limit * busy) - self._busy_spent if busy < 1 else limit - self.spent
+
+    def _note_rest(self) -> None:
+        """Begin anew with the share of the time where nobody has asked for a while: rest is not made up for."""
+        now = self._clock()
+        if not self._waiting and not self._in_flight and now - self._rested_at > self._window / 100:
+            self._busy_from, self._busy_spent = now, 0
 
     def _judge(self, retry_after: float | None) -> None:
         """Learn from the first refusal of several, if it is the bucket's that this pace has watched.

@@ -16,7 +16,7 @@ import msgspec
 
 from harvester.errors import BadBody, ConfigError, CredentialsRefused, Skip
 from harvester.sma.settings import Credentials
-from harvester.sma.wire import Kind, Request, Response, decode, masked
+from harvester.sma.wire import Kind, Request, Response, decode, hushed
 
 T = TypeVar("T")
 
@@ -57,6 +57,7 @@ class Denial:
     description: str
 
 
+_SECRET_FIELDS = {"refresh_token", "code", "code_verifier"}
 _DENIALS = frozenset({400, 401, 403})
 
 _ADVICE = (
@@ -98,7 +99,7 @@ def explain(denial: Denial) -> str:
     if not said:
         return f"the token endpoint refused with {denial.status} and no reason: check auth_url and client_id"
     advice = next((text for sign, text in _ADVICE if sign in said.lower()), _USUAL_ADVICE)
-    return f'the token endpoint refused with {denial.status} "{masked(said)[:200]}": {advice}'
+    return f'the token endpoint refused with {denial.status} "{hushed(said)}": {advice}'
 
 
 class Ask(Protocol):
@@ -253,5 +254,6 @@ def _form(  # all of it belongs to one request
         accepts=frozenset(accepts),
         body=urlencode(client | fields).encode(),
         content_type="application/x-www-form-urlencoded",
+        secrets=(credentials.client_secret, *(fields[name] for name in _SECRET_FIELDS & fields.keys())),
         needs_token=False,
     )

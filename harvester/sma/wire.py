@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -79,6 +79,8 @@ class Request(Generic[T]):
     body: bytes | None = field(default=None, repr=False)
     content_type: str | None = None
     needs_token: bool = True
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """What it shows and nobody may repeat."""
 
     @property
     def label(self) -> str:
@@ -278,11 +280,24 @@ def masked(text: str) -> str:
     return _EMAIL.sub(r"\1***@", text)
 
 
+def hushed(text: str) -> str:
+    """Return the beginning of a server's *text* without e-mail addresses and without anything as long as a token."""
+    return masked(_TOKEN_LIKE.sub("[redacted]", text))[:200]
+
+
 class _Complaint(msgspec.Struct):
     """An error body: SMA's ``message``, Keycloak's ``error_description``."""
 
     message: str = ""
     error_description: str = ""
+
+
+def without(body: bytes, secrets: Iterable[str]) -> bytes:
+    """Return *body* without the *secrets* that a careless server repeats in it, as they are or percent-encoded."""
+    for secret in filter(None, secrets):
+        for form in {secret, quote(secret, safe="")}:
+            body = body.replace(form.encode(), b"[redacted]")
+    return body
 
 
 def said(body: bytes) -> str:
@@ -292,4 +307,4 @@ def said(body: bytes) -> str:
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return ""
     words = " ".join((complaint.message or complaint.error_description).split())
-    return masked(_TOKEN_LIKE.sub("[redacted]", words))[:200]
+    return hushed(words)

@@ -67,6 +67,7 @@ _IN_SCOPE = """s.gone_at IS NULL
 _MEMBERS = f"""FROM series s WHERE s.plant_id IN (SELECT value FROM json_each(:plants)) AND {_IN_SCOPE}"""
 _COUNT = sa.text(f"SELECT count(*) {_MEMBERS}")
 _IDS = sa.text(f"SELECT s.series_id {_MEMBERS}")
+_STALEST = sa.text(f"SELECT s.part {_MEMBERS} GROUP BY s.part ORDER BY min(coalesce(s.newest, 0)), s.part")
 _OPENED = (
     """SELECT o.series_id, s.plant_id, s."set", o.day FROM open_day o JOIN series s ON s.series_id = o.series_id"""
 )
@@ -129,6 +130,15 @@ class Agenda:
         with self._engine.connect() as db:
             rows = db.execute(query, {**_told(look), "part": look.part, **more})
             return [Opened(i, plant_id, name, from_number(day)) for i, plant_id, name, day in rows]
+
+    def stalest(self, plants: Collection[str], sets: Collection[str]) -> list[int]:
+        """Return the parts of *plants* in the order of their stalest series of *sets* (none: of all sets).
+
+        One that never had a row comes first of all.
+        """
+        look = Look(part=0, plants=list(plants), sets=sets)
+        with self._engine.connect() as db:
+            return list(db.scalars(_STALEST, _told(look)))
 
     def unsure(self, look: Look, bounds: Iterable[Bound], *, resume: bool) -> list[int]:
         """Return the series of which a day within *bounds* may never have been asked; none is missing.

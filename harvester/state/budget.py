@@ -26,6 +26,8 @@ from harvester.model import WHOLE, Shard
 from harvester.state.database import refusal
 from harvester.state.tables import BUDGET
 
+UNEVEN = 1.25
+"""Shards whose learned limits differ by more than this factor are made even."""
 GRAIN = 100
 """Ages are kept to so many parts of a window, rounded down: a request then counts too long, never too short."""
 
@@ -57,12 +59,15 @@ class Spending:
     """How long it is until then."""
     pause: float = 0.0
     """Seconds for which the server asked to be left alone."""
+    each: Learned | None = None
+    """What the first shard has told all of them to take for their limits, and when."""
     known: bool = False
     """Whether there is any record of this credential."""
 
 
 _Count = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 _Part = Annotated[int, msgspec.Meta(ge=0, le=GRAIN)]
+_Limit = Annotated[int, msgspec.Meta(ge=1)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e11)]
 
 
@@ -79,6 +84,8 @@ class _Spent(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=False):
     granted: Annotated[int, msgspec.Meta(ge=0)] = 0
     learned_at: _Seconds = 0.0
     """Seconds since 1970."""
+    each: tuple[_Limit, _Limit, _Seconds] | None = None
+    """Limit, granted, and when that was told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +160,7 @@ class BudgetBook:
 
     def save(self, shard: Shard, spending: Spending, now: datetime) -> None:
         """Record what the process that takes *shard* did until *now*; replaces what was recorded of it."""
-        learned = spending.learned
+        learned, each = spending.learned, spending.each
         spent = _Spent(
             window=self._window,
             ages=list(_histogram(spending.ages, self._window)),
@@ -162,6 +169,7 @@ class BudgetBook:
             pause=spending.pause,
             granted=learned.granted if learned else 0,
             learned_at=learned.at.timestamp() if learned else 0.0,
+            each=(each.limit, each.granted, each.at.timestamp()) if each else None,
         )
         facts = {
             "learned": learned.limit if learned else None,
@@ -171,6 +179,31 @@ class BudgetBook:
         row = {"credential": self._credential, "shard": str(shard), **facts}
         with self._speaking(), self._engine.begin() as db:
             db.execute(sqlite.insert(BUDGET).values(row).on_conflict_do_update(set_=facts))
+
+    def told(self, shard: Shard) -> Learned | None:
+        """Return what the first of the shards has told each of them to take for its limit; None where it has not."""
+        first = next((row.spent for row in self._rows() if row.shard == Shard(1, shard.of)), None)
+        if first is None or first.each is None:
+            return None
+        limit, granted, at = first.each
+        return Learned(limit=limit, granted=granted, at=datetime.fromtimestamp(at, UTC))
+
+    def even(self, shard: Shard, now: datetime) -> Learned | None:
+        """Return an equal part for each shard where all are at work and what they learned is far from equal.
+
+        Who comes to a bucket that another one uses up is refused early, and would take its share to be tiny.
+        """
+        since = now.timestamp() - 3 * self._window
+        taught = [
+            row.learned
+            for row in self._rows()
+            if row.shard.of == shard.of and row.saved_at >= since and row.learned is not None
+        ]
+        limits = [learned.limit for learned in taught]
+        if len(taught) < shard.of or max(limits) <= UNEVEN * min(limits) + 1:
+            return None
+        granted = sum(learned.granted for learned in taught)
+        return Learned(limit=sum(limits) // shard.of, granted=granted // shard.of, at=now)
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:

@@ -268,7 +268,7 @@ def _parts(db: Connection, series_ids: Iterable[int]) -> dict[int, int]:
     found: dict[int, int] = {}
     for some in portions(set(series_ids)):
         query = sa.select(SERIES.c.series_id, SERIES.c.part).where(SERIES.c.series_id.in_(some))
-        found.update(db.execute(query).tuples())
+        found.update({row[0]: row[1] for row in db.execute(query)})
     return found
 
 

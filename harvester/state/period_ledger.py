@@ -88,10 +88,12 @@ class PeriodLedger:
         with self._engine.connect() as db:
             return list(db.scalars(query))
 
-    def failures(self) -> list[tuple[int, Stretch, KnownStretch]]:
-        """Return every stretch that failed with its series, by series, period and start."""
+    def failures(self, part: int | None = None) -> list[tuple[int, Stretch, KnownStretch]]:
+        """Return every stretch that failed (of the series of one *part*), by series, period and start."""
         order = (PERIOD_READ.c.series_id, PERIOD_READ.c.period, PERIOD_READ.c.start)
         query = sa.select(PERIOD_READ).where(PERIOD_READ.c.failed).order_by(*order)
+        if part is not None:
+            query = query.where(PERIOD_READ.c.series_id.in_(sa.select(SERIES.c.series_id).where(SERIES.c.part == part)))
         with self._engine.connect() as db:
             return [(row.series_id, _stretch(row), _known(row)) for row in db.execute(query)]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection, Engine, RowMapping
 
 from harvester.errors import LedgerError
@@ -136,9 +137,6 @@ class Purges:
             content = _content(kin, [plant_digest(key, plant_id) for plant_id in sorted(kin.plants)])
             digest = owner_digest(key, owner)
             db.execute(sa.insert(PURGE).values(owner=digest, plants=content, begun_at=to_seconds(now), done=""))
-            if not _owners(db, digest):
-                grant = "custom" if "@" in owner else "code"
-                db.execute(sa.insert(OWNER).values(owner=owner, grant=grant, state="Unknown", since=to_seconds(now)))
             for some in portions(kin.plants):
                 gone = {"withdrawn_at": to_seconds(now), "missing_count": 0}
                 db.execute(sa.update(PLANT).where(PLANT.c.plant_id.in_(some)).values(gone))
@@ -173,18 +171,19 @@ class Purges:
             db.execute(sa.insert(PURGE).values(**facts, begun_at=to_seconds(begun_at)))
             row = db.execute(sa.select(PURGE).where(*same)).mappings().one()
         if done_at is not None:
-            self.forget(_purge(row), now)
+            self.forget(_purge(row), None, now)
             self.shred(_purge(row))
             self.finish(_purge(row), done_at)
 
-    def forget(self, purge: Purge, now: datetime) -> int:
-        """Delete every row of the plants and of the owner, in one transaction; return how many there were.
+    def forget(self, purge: Purge, owner: str | None, now: datetime) -> int:
+        """Delete every row of the plants and of the *owner*, in one transaction; return how many there were.
 
-        Of the owner the name stays, and when all was deleted.
+        Of the owner the name stays, and when all was deleted; None where only the digest is known.
         """
         with self._engine.begin() as db:
             db.exec_driver_sql("PRAGMA secure_delete=ON")
-            terms, owners = terms_of(db, purge.kin), _owners(db, purge.owner)
+            terms = terms_of(db, purge.kin)
+            owners = _owners(db, purge.owner) or ([owner] if owner else [])
             remember_ordinal(db, highest_ordinal(db))
             gone = 0
             series = _series_of(db, purge.kin.plants)
@@ -265,7 +264,9 @@ def _owners(db: Connection, digest: str) -> list[str]:
 
 
 def _bury(db: Connection, owners: Collection[str], now: datetime) -> None:
+    """Leave of *owners* nothing but their names, and since when they are not to be asked any more."""
     nothing = {column.name: None for column in OWNER.c if column.nullable}
     left = {**nothing, "since": to_seconds(now), "purged_at": to_seconds(now)}
-    for some in portions(owners):
-        db.execute(sa.update(OWNER).where(OWNER.c.owner.in_(some)).values(left))
+    for owner in owners:
+        new = insert(OWNER).values(owner=owner, grant="custom" if "@" in owner else "code", state="Unknown", **left)
+        db.execute(new.on_conflict_do_update(index_elements=["owner"], set_=left))

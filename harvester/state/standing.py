@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -14,7 +14,8 @@ from harvester.state.tables import DEVICE, MONTH, PLANT, SERIES, from_number, to
 
 _SECONDS = 86_400
 _DAY = timedelta(days=1)
-_NEVER = "9999-12-31T00:00:00"
+_EPOCH, _MOMENT = 2_440_587.5, 1e-6
+"""1970-01-01 as SQLite counts days, and a tenth of a second as part of one."""
 _FIRST_YEAR, _LAST_YEAR = date(1980, 1, 1), date(9998, 12, 31)
 """Between which a start-up is one; SMA also sends the year 1 for none."""
 _NOT_SETTLED = (b"", b"\0\0")
@@ -49,38 +50,46 @@ def counted(
     A series-day counts from the plant's start-up on, from what *reached* says of the day on which the series was first
     seen, and until the device was deactivated.
     """
-    began = _began(db, first, reached)
-    months = {packed.month_of(first): first, packed.month_of(last): last}
-    held = {number: MONTH.alias(f"month_{number}") for number in months}
-    due: sa.ColumnElement[int] = sa.literal(0)
+    # materialised: what is worked out once for a series is not worked out again for each of its days
+    each = _series(db, first, last, chosen, reached).cte("each").prefix_with("MATERIALIZED")
+    numbers = [to_number(first + _DAY * n) for n in range((last - first).days + 1)]
+    due = sa.func.max(each.c.until - each.c.began + 1, 0)
     settled: sa.ColumnElement[int] = sa.literal(0)
-    for number in range((last - first).days + 1):
-        day = first + _DAY * number
-        applies = sa.and_(began <= to_number(day), _until() > f"{day.isoformat()}T00:00:00")
-        word = sa.func.substr(held[packed.month_of(day)].c.days, 2 * day.day - 1, 2)
-        there = sa.and_(applies, sa.func.coalesce(word, b"").not_in(_NOT_SETTLED))
-        due = due + sa.case((applies, 1), else_=0)
+    for number in numbers:
+        day = from_number(number)
+        word = sa.func.substr(each.c[_days(day)], 2 * day.day - 1, 2)
+        there = sa.and_(word.not_in(_NOT_SETTLED), each.c.began <= number, each.c.until >= number)
         settled = settled + sa.case((there, 1), else_=0)
-    source = _series_of(chosen)
-    for number, month in held.items():
-        same = sa.and_(month.c.series_id == SERIES.c.series_id, month.c.month == number)
-        source = source.outerjoin(month, same)
-    zero = sa.func.coalesce
-    query = sa.select(PLANT.c.plant_id, zero(sa.func.sum(due), 0), zero(sa.func.sum(settled), 0))
-    visible = sa.and_(PLANT.c.withdrawn_at.is_(None), PLANT.c.moved_to.is_(None), *_plants(chosen))
-    query = query.select_from(source).where(visible).group_by(PLANT.c.plant_id)
-    return [(plant_id, int(all_), int(some)) for plant_id, all_, some in db.execute(query)]
+    query = sa.select(each.c.plant_id, sa.func.sum(due), sa.func.sum(settled)).group_by(each.c.plant_id)
+    return [(plant_id, int(all_ or 0), int(some or 0)) for plant_id, all_, some in db.execute(query)]
 
 
-def _series_of(chosen: Chosen) -> sa.Join:
-    """Return plants with those of their offered series that are harvested, if any, and their devices."""
+def _days(day: date) -> str:
+    return f"days_{packed.month_of(day)}"
+
+
+def _series(
+    db: Connection, first: date, last: date, chosen: Chosen, reached: Callable[[date], date]
+) -> sa.Select[tuple[Any, ...]]:
+    """Select the harvested series of visible plants: the days that count, and what is settled in their months.
+
+    A plant without any series has one row, on which nothing counts.
+    """
     wanted = [SERIES.c.plant_id == PLANT.c.plant_id, SERIES.c.gone_at.is_(None)]
     if chosen.sets:
         wanted.append(SERIES.c["set"].in_(sorted(chosen.sets)))
     if chosen.exclude_sets:
         wanted.append(SERIES.c["set"].not_in(sorted(chosen.exclude_sets)))
-    joined = PLANT.outerjoin(SERIES, sa.and_(*wanted))
-    return joined.outerjoin(DEVICE, DEVICE.c.device_id == SERIES.c.device_id)
+    source = PLANT.outerjoin(SERIES, sa.and_(*wanted)).outerjoin(DEVICE, DEVICE.c.device_id == SERIES.c.device_id)
+    held = []
+    for day in {packed.month_of(day): day for day in (first, last)}.values():
+        month = MONTH.alias(f"of_{_days(day)}")
+        same = sa.and_(month.c.series_id == SERIES.c.series_id, month.c.month == packed.month_of(day))
+        source = source.outerjoin(month, same)
+        held.append(sa.func.coalesce(month.c.days, b"").label(_days(day)))
+    columns = [PLANT.c.plant_id, _began(db, first, reached).label("began"), _until(last).label("until"), *held]
+    visible = [PLANT.c.withdrawn_at.is_(None), PLANT.c.moved_to.is_(None), *_plants(chosen)]
+    return sa.select(*columns).select_from(source).where(*visible)
 
 
 def _plants(chosen: Chosen) -> list[sa.ColumnElement[bool]]:
@@ -105,6 +114,10 @@ def _began(db: Connection, first: date, reached: Callable[[date], date]) -> sa.C
     return sa.case((SERIES.c.series_id.is_(None), None), else_=sa.func.max(asked, older))
 
 
-def _until() -> sa.ColumnElement[str]:
-    """Return, as an expression, the plant-local moment of the device's deactivation, a far one if there is none."""
-    return sa.func.coalesce(DEVICE.c.deactivated_at, _NEVER)
+def _until(last: date) -> sa.ColumnElement[int]:
+    """Return, as an expression, the last day on which a series counts: a device measures until its deactivation.
+
+    One that was deactivated at midnight measured nothing on the day that begins there.
+    """
+    begun = sa.func.julianday(DEVICE.c.deactivated_at) - _EPOCH
+    return sa.func.min(sa.func.coalesce(sa.cast(begun - _MOMENT, sa.Integer), to_number(last)), to_number(last))

@@ -52,10 +52,13 @@ def purged(db: Connection) -> Callable[[str], bool]:
     It may be once its owner, after the deletion was done, was asked for consent again.
     """
     key = key_of(db)
-    back = {owner_digest(key, name) for name in db.scalars(sa.select(OWNER.c.owner).where(OWNER.c.purged_at.is_(None)))}
+    asked = sa.select(OWNER.c.owner, OWNER.c.requested_at).where(
+        OWNER.c.purged_at.is_(None), OWNER.c.requested_at.is_not(None)
+    )
+    again = {owner_digest(key, owner): at for owner, at in db.execute(asked)}
     digests: set[str] = set()
     for owner, text, done_at in db.execute(sa.select(PURGE.c.owner, PURGE.c.plants, PURGE.c.done_at)):
-        if done_at is None or owner not in back:
+        if done_at is None or again.get(owner, -1) < done_at:
             held: dict[str, Any] = json.loads(text)
             digests.update(held["digests"])
     return lambda plant_id: bool(digests) and plant_digest(key, plant_id) in digests

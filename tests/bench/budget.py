@@ -13,7 +13,7 @@ Where N is known, 97 % and one 429 in a thousand are the goals; where it is not,
 a restart, one client is killed (SIGKILL) in mid-window and another one starts at once: its goal is that no more than
 1 % of N is refused after that, and what its start-up leaves unused does not count.
 
-    python tests/bench/budget.py [--windows 12] [--together 2] [--only TEXT] [--json FILE]
+    python tests/bench/budget.py [--windows 12] [--together 2] [--only NAME] [--json FILE]
 """
 
 from __future__ import annotations
@@ -258,7 +258,7 @@ async def run(asked: argparse.Namespace) -> list[Found]:
         sys.stdout.flush()
         return found
 
-    chosen = [scene for scene in SCENES if asked.only in str(scene)]
+    chosen = [scene for scene in SCENES if str(scene).startswith(tuple(asked.only or [""]))]
     return list(await asyncio.gather(*(one(scene) for scene in chosen)))
 
 
@@ -279,7 +279,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--windows", type=float, default=12.0, help="of each scene")
     parser.add_argument("--together", type=int, default=2, help="scenes at the same time")
-    parser.add_argument("--only", default="", help="scenes whose name holds this text")
+    parser.add_argument("--only", action="append", help="scenes whose name begins so; may be given several times")
     parser.add_argument("--folder", help="where ledgers are for the moment; default: the system's own")
     parser.add_argument("--json", metavar="FILE", help="write all figures there, too")
     parser.add_argument("--client", help=argparse.SUPPRESS)

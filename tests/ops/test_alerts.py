@@ -248,6 +248,19 @@ async def test_without_a_webhook_it_is_logged_and_kept_for_one(ledger: Ledger) -
     assert receiver.told == [("firing", "b")]
 
 
+@pytest.mark.parametrize("remembered", ["{", '[{"alert": {}}]', '[{"alert": {"new_field": 1}, "since": "x"}]', "3"])
+async def test_a_memory_that_cannot_be_read_is_begun_anew(ledger: Ledger, remembered: str) -> None:
+    """A daemon starts all the same; what another version wrote costs a repetition at worst."""
+    ledger.record(FACT, remembered)
+    with capture_logs() as lines:
+        async with receiving() as receiver, alerting(receiver.url, ledger) as alerts:
+            alerts.begin(alert("a"))
+            await until(receiver, 1)
+
+    assert receiver.told == [("firing", "a")]
+    assert lines[0]["event"] == "alerts.forgotten"
+
+
 async def test_the_memory_is_bounded(ledger: Ledger) -> None:
     """What finds no room is counted and logged once, and taken in as soon as there is some."""
     notes = Notes()

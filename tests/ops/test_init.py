@@ -137,7 +137,7 @@ class TestWithoutATerminal:
     def test_where_nothing_can_be_written(self, tmp_path: Path) -> None:
         """A path below a file: 2, with the path and the system's reason, not a word of lakes."""
         (tmp_path / "file").write_text("")
-        with pytest.raises(Exception, match=r"file/harvester.toml cannot be written: Not a directory") as refused:
+        with pytest.raises(Exception, match=r"file/harvester.toml cannot be written: .*file is no folder") as refused:
             initialise(tmp_path / "file" / "harvester.toml", {}, None, force=False)
 
         assert getattr(refused.value, "exit_code", None) == 2
@@ -197,7 +197,7 @@ class Terminal:
 
     def answer(self, *pairs: tuple[str, str]) -> int:
         """Wait for each text in turn, type the answer to it, and return the exit code; `shown` holds the rest."""
-        seen = 0
+        seen = 0  # what is hidden is waited for to the blank that comes once the echo is off
         try:
             for words, text in pairs:
                 while words not in self.shown[seen:]:
@@ -239,8 +239,8 @@ class TestAtATerminal:
             ("How far back", "start\n"),
             ("Requests that your package", "\n"),
             ("Keep client id and secret", "yes\n"),
-            ("Client id", "my-app\n"),
-            ("Client secret", "it's a $ecret\n"),
+            ("Client id (not shown): ", "my-app\n"),
+            ("Client secret (not shown): ", "it's a $ecret\n"),
         )
         config, secrets = written(tmp_path / "harvester.toml"), tmp_path / "secrets.env"
 
@@ -272,8 +272,8 @@ class TestAtATerminal:
             ("How far back", "\n"),
             ("Requests that your package", "1000\n"),
             ("Keep client id and secret", "yes\n"),
-            ("Client id", "my-app\n"),
-            ("Client secret", "hush\n"),
+            ("Client id (not shown): ", "my-app\n"),
+            ("Client secret (not shown): ", "hush\n"),
         )
         config = load(tmp_path / "x.toml", environ=sourced(tmp_path / "secrets.env"))
 
@@ -287,9 +287,9 @@ class TestAtATerminal:
         assert "daemon" in terminal.shown
 
     def test_a_person_may_leave(self, tmp_path: Path) -> None:
-        """Ctrl-C ends with 130 and leaves nothing behind."""
+        """Ctrl-D ends with 130 and leaves nothing behind."""
         terminal = Terminal(tmp_path)
-        code = terminal.answer(("Which cloud", "\x03"))
+        code = terminal.answer(("Which cloud", "\x04"))
 
         assert code == 130, terminal.shown
         assert list(tmp_path.iterdir()) == []

@@ -156,6 +156,7 @@ def test_everything_that_can_be_known_is_there_from_the_start() -> None:
     for name in ("budget_limit_requests", "disk_free_bytes", "plants", "last_exit_code", "age_seconds"):
         assert seen.all(name) == []
     assert "process_start_time_seconds" in seen.families
+    assert not [name for name in seen.families if name.endswith("_created")]
     for family in seen.families.values():
         assert family.documentation
         assert family.name.startswith(("sma_harvester_", "process_"))

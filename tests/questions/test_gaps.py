@@ -11,19 +11,24 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from running import accept_all, backfilled, configured, ran
+from running import accept_all, backfilled, configured, harvested, ran
 
+from harvester import periods, plan
 from harvester.compose import scope_of, utc_now
 from harvester.config import Config
+from harvester.due import Again, Wanted
 from harvester.errors import ConfigError, NothingToAsk
 from harvester.model import Series
 from harvester.questions.asking import Question, gaps
 from harvester.questions.gaps import Gap, joined
 from harvester.questions.survey import Settlement
 from harvester.sandbox import Cloud, Device, Faults, Settings, serving
+from harvester.state.database import connect
+from harvester.state.inventory import Inventory
+from harvester.state.period_ledger import PeriodLedger, StretchFailure
 
 FIRST, LAST = date(2026, 10, 19), date(2026, 10, 25)
-KEYS = ["level", "plant_id", "device_id", "set", "from", "to", "settlement", "reason"]
+KEYS = ["level", "plant_id", "device_id", "set", "from", "to", "settlement", "reason", "period"]
 
 
 @pytest.fixture
@@ -233,3 +238,36 @@ async def test_a_selection_that_fits_nothing_is_refused(tmp_path: Path, listed: 
             listed(config, plants=frozenset({"42"}))
         with pytest.raises(ConfigError, match="earlier day first"):
             listed(config, LAST, FIRST)
+
+
+async def test_sums_that_failed_are_listed_and_repaired(tmp_path: Path, listed: Any) -> None:
+    """A Month, Year and Total in vain: each with its days and its period; `repair` asks them at once, and again."""
+    async with serving(Settings(plants=1, devices=1, classic_every=0, start=FIRST)) as running:
+        accept_all(running)
+        config = configured(running, tmp_path, harvest__sets=["EnergyBalance"])
+        await backfilled(config, FIRST, FIRST)
+        engine = connect(config.ledger.path)
+        (known,) = Inventory(engine, plants_per_file=100).offered_series(0)[:1]
+        touched = periods.touched(plan.Span(FIRST, FIRST))
+        number, now = known.series_id, utc_now()
+        failed = [StretchFailure(series_id=number, stretch=s, failed_at=now, reason="503") for s in touched]
+        PeriodLedger(engine).commit((), failed)
+        engine.dispose()
+        code, found = listed(config, FIRST, FIRST)
+        elsewhere = listed(config, date(2025, 12, 30), date(2025, 12, 31))
+        failed_now = Wanted(
+            command="repair", scope=scope_of(config), span_of=plan.between(FIRST, FIRST), again=Again.UNSETTLED
+        )
+        await harvested(config, failed_now)
+        after = listed(config, FIRST, FIRST)
+
+    assert code == 3
+    assert str(known.series).endswith("EnergyBalance")
+    assert [(gap["period"], gap["from"], gap["to"]) for gap in found] == [
+        ("Month", "2026-10-01", "2026-10-31"),
+        ("Total", str(FIRST), str(utc_now().date())),
+        ("Year", "2026-01-01", "2026-12-31"),
+    ]
+    assert {(gap["settlement"], gap["reason"], gap["set"]) for gap in found} == {("failed", "503", "EnergyBalance")}
+    assert elsewhere == (0, [])
+    assert after == (0, [])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harvester.sma.pace import Pace
+from harvester.sma.pace import CAUTIOUS, Pace
 from tests.sma.conftest import Clock, Virtually
 
 WINDOW = 10.0
@@ -130,6 +130,46 @@ def test_a_window_is_not_burst(virtually: Virtually) -> None:
     assert [sum(moment < end for moment in granted) for end in (1.0, 2.0, 3.0)] == [11, 22, 33]
 
 
+def test_what_a_busy_machine_takes_away_is_made_up_for(virtually: Virtually) -> None:
+    """A process that stands still for half of the time uses nearly all of its budget, and exceeds no window."""
+
+    async def scene(clock: Clock) -> Any:
+        server = Server(100, clock)
+        pace = Pace(requests=100, window_seconds=WINDOW, clock=clock)
+        loop: Any = asyncio.get_running_loop()
+
+        async def stall() -> None:
+            while clock() < 12 * WINDOW:
+                await asyncio.sleep(2.5)
+                loop.now += 2.5
+
+        await asyncio.gather(stall(), busy(pace, server, until=12 * WINDOW))
+        return server
+
+    server = virtually(scene)
+
+    assert server.refused == 0
+    assert server.busiest() <= 100
+    assert len(server.granted) >= 0.9 * 12 * 100
+
+
+def test_a_rest_is_not_made_up_for(virtually: Virtually) -> None:
+    """Who has asked for nothing for two windows does not burst after that."""
+
+    async def scene(clock: Clock) -> Any:
+        server = Server(100, clock)
+        pace = Pace(requests=100, window_seconds=WINDOW, clock=clock)
+        await asyncio.gather(*(ask(pace, server) for _ in range(20)))
+        await asyncio.sleep(2 * WINDOW)
+        began = clock()
+        await asyncio.gather(*(ask(pace, server) for _ in range(50)))
+        return [moment - began for moment in server.granted[20:]]
+
+    granted = virtually(scene)
+
+    assert [sum(moment < end for moment in granted) for end in (1.0, 2.0, 3.0)] == [11, 22, 33]
+
+
 @settings(max_examples=15, deadline=None)
 @given(pauses=st.lists(st.floats(0, 2), min_size=2, max_size=30), limit=st.integers(1, 5))
 def test_who_comes_first_is_served_first(virtually: Virtually, pauses: list[float], limit: int) -> None:
@@ -173,6 +213,36 @@ def test_a_cancelled_waiter_takes_no_permit(virtually: Virtually) -> None:
     assert spent == 1
 
 
+@settings(max_examples=6, deadline=None)
+@given(
+    limit=st.integers(40, 100),
+    window=st.sampled_from([3.0, 300.0]),
+    offset=st.floats(0, 1),
+    shards=st.integers(1, 2),
+    fixed=st.booleans(),
+    tells=st.booleans(),
+)
+def test_few_are_refused_after_the_first_window(
+    virtually: Virtually, *, limit: int, window: float, offset: float, shards: int, fixed: bool, tells: bool
+) -> None:
+    """At most 5 % of the calls, by processes that share a bucket and know neither it nor each other."""
+
+    async def scene(clock: Clock) -> Any:
+        await asyncio.sleep(offset * window)
+        began = clock()
+        server = Server(limit, clock, window=window, fixed=fixed, tells=tells)
+        paces = [Pace(requests=None, window_seconds=window, clock=clock) for _ in range(shards)]
+        await asyncio.gather(*(busy(pace, server, until=began + window, workers=16) for pace in paces))
+        first, granted = server.refused, len(server.granted)
+        await asyncio.gather(*(busy(pace, server, until=began + 12 * window, workers=16) for pace in paces))
+        return server.refused - first, len(server.granted) - granted
+
+    refused, granted = virtually(scene)
+
+    assert granted > 0.6 * 11 * limit
+    assert refused <= 0.05 * (refused + granted)
+
+
 @pytest.mark.parametrize(
     ("fixed", "tells", "share"),
     [(False, True, 0.9), (True, True, 0.9), (False, False, 0.85), (True, False, 0.85)],
@@ -209,6 +279,71 @@ def test_a_configured_limit_that_is_too_high_is_corrected(virtually: Virtually) 
 
     assert 40 <= limit <= 50
     assert server.refused < 60
+
+
+@pytest.mark.parametrize("requests", [None, 1000])
+def test_a_mishap_teaches_nothing(virtually: Virtually, requests: int | None) -> None:
+    """A gateway that refuses one request in fifty for a second, far from any limit, is waited for and no more."""
+
+    async def scene(clock: Clock) -> Any:
+        server, refused = Server(1000, clock, window=300.0), 0
+        pace = Pace(requests=requests, window_seconds=300.0, clock=clock)
+        pace.resume([])
+
+        async def work(number: int) -> None:
+            nonlocal refused
+            async with pace.permit() as permit:
+                await asyncio.sleep(0.05)
+                if number % 50 == 30:
+                    permit.spent = False
+                    refused += 1
+                    pace.penalise(1.0)
+                else:
+                    server.ask()
+
+        for number in range(0, 500, 10):
+            await asyncio.gather(*(work(number + n) for n in range(10)))
+        return pace.learned, refused, server.refused, len(server.granted)
+
+    assert virtually(scene) == (None, 10, 0, 490)
+
+
+def test_a_single_refusal_far_below_what_is_known_is_doubted(virtually: Virtually) -> None:
+    """Somebody else's spending in one window does not cost the next ones; a second refusal is believed."""
+
+    async def scene(clock: Clock) -> Any:
+        pace = Pace(requests=100, window_seconds=WINDOW, clock=clock)
+        limits = []
+        for pause in (0.0, 5 * WINDOW, WINDOW / 2):
+            await asyncio.sleep(pause + WINDOW)
+            for _ in range(9):
+                async with pace.permit():
+                    pass
+            pace.penalise(None)
+            limits.append(pace.limit)
+        return limits
+
+    assert virtually(scene) == [100, 100, 8]
+
+
+def test_after_a_refusal_few_are_in_flight_until_the_limit_is_known(virtually: Virtually) -> None:
+    """A window that has been watched only in part teaches nothing, and the next refusal meets few requests."""
+
+    async def scene(clock: Clock) -> Any:
+        await asyncio.sleep(WINDOW / 2)
+        server = Server(50, clock, fixed=True)
+        pace = Pace(requests=None, window_seconds=WINDOW, clock=clock)
+        await busy(pace, server, until=WINDOW, workers=16)
+        first, limit = server.refused, pace.limit
+        await busy(pace, server, until=2 * WINDOW, workers=16)
+        return first, limit, server.refused, pace.limit
+
+    first, limit, refused, learned = virtually(scene)
+
+    assert first > CAUTIOUS
+    assert limit is None
+    assert refused - first <= CAUTIOUS
+    assert learned == 46
 
 
 def test_a_refusal_pauses_everybody(virtually: Virtually) -> None:

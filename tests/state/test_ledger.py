@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from harvester.model import Plant, Series
+from harvester.state.agenda import Look
 from harvester.state.database import connect
 from harvester.state.inventory import Inventory, KnownSeries
 from harvester.state.ledger import Days, Failure, Learned, Ledger, OpenDay, Read, Summary
 from harvester.state.settlement import next_try
+from harvester.state.tables import METADATA, SERIES, from_number
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -155,19 +157,78 @@ def test_a_large_fleet_fits_into_statements(ledger: Ledger) -> None:
     assert all(days.settled == {FIRST: 288} for days in found.values())
 
 
-def test_answered_is_asked_part_by_part(tmp_path: Path) -> None:
-    """What is answered is told for the series of one part; nothing is told of others, nor of unknown days."""
+def test_answered_is_asked_for_some_series(tmp_path: Path) -> None:
+    """What is answered is told of the given series; nothing is told of others, nor of unknown days."""
     engine = connect(tmp_path / "ledger.db")
     inventory, ledger = Inventory(engine, plants_per_file=1), Ledger(engine)
     offer(inventory, ["A", "B"])
     offer(inventory, ["A"], "2")
     ledger.commit([read(series=1), read(FIRST + DAY, series=1, again=NOW), read(FIRST, series=3, again=NOW + HOUR)])
 
-    assert ledger.agenda.answered(0, *EVER, NOW) == {1: {FIRST}}
-    assert ledger.agenda.answered(0, *EVER, NOW - HOUR) == {1: {FIRST, FIRST + DAY}}
-    assert ledger.agenda.answered(1, *EVER, NOW) == {3: {FIRST}}
-    assert ledger.agenda.answered(2, *EVER, NOW) == {}
+    assert ledger.agenda.answered([1, 2], *EVER, NOW) == {1: {FIRST}}
+    assert ledger.agenda.answered([1, 2], *EVER, NOW - HOUR) == {1: {FIRST, FIRST + DAY}}
+    assert ledger.agenda.answered([3], *EVER, NOW) == {3: {FIRST}}
+    assert ledger.agenda.answered([], *EVER, NOW) == {}
     engine.dispose()
+
+
+def test_open_days_are_in_the_part_of_their_series(tmp_path: Path) -> None:
+    """Open and failed days are found part by part, the longest due first, and in no other part."""
+    engine = connect(tmp_path / "ledger.db")
+    inventory, ledger = Inventory(engine, plants_per_file=1), Ledger(engine)
+    for plant_id in ("1", "2"):
+        plant = Plant(plant_id=plant_id, name="", timezone="UTC")
+        inventory.see_plants([*(known.plant for known in inventory.plants()), plant], NOW)
+        inventory.explored(plant, [], {None: ["A", "B"]}, NOW)
+    ledger.commit([read(series=1, again=NOW), read(FIRST + DAY, series=1, again=NOW - HOUR), read(series=3, again=NOW)])
+    ledger.commit([], [failure(series=4, at=NOW - HOUR)])
+
+    def opened(part: int, sets: tuple[str, ...] = ()) -> list[tuple[int, date]]:
+        look = Look(part=part, plants=("1", "2"), sets=sets)
+        return [(each.series_id, each.day) for each in ledger.agenda.open_due(look, NOW)]
+
+    assert opened(0) == [(1, FIRST + DAY), (1, FIRST)]
+    assert sorted(opened(1)) == [(3, FIRST), (4, FIRST)]
+    assert opened(1, ("A",)) == [(3, FIRST)]
+    assert opened(2) == []
+    assert [each.series_id for each in ledger.agenda.failed(Look(part=1, plants=("1", "2")))] == [4]
+    engine.dispose()
+
+
+SPANS = st.tuples(st.integers(0, 20), st.integers(0, 5)).map(
+    lambda s: (FIRST + DAY * s[0], FIRST + DAY * (s[0] + s[1]))
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(told=st.lists(SPANS, min_size=1, max_size=6))
+def test_spans_that_touch_become_one(told: list[tuple[date, date]]) -> None:
+    """What is known to lack no day is one span, all of whose days were told; the later of two apart is kept."""
+    engine = ledger_with_one_series()
+    ledger = Ledger(engine)
+    days: set[date] = set()
+    for first, last in told:
+        ledger.know({1: (first, last)})
+        days |= {first + DAY * n for n in range((last - first).days + 1)}
+        with engine.connect() as db:
+            known_from, known_until = db.execute(sa.text("SELECT known_from, known_until FROM series")).one()
+        known = (from_number(known_from), from_number(known_until))
+        assert {known[0] + DAY * n for n in range((known[1] - known[0]).days + 1)} <= days
+        assert known[1] == max(days)
+        assert known[0] <= first or first < known[0] <= known[1]
+        if first <= known[1] + DAY and last >= known[0] - DAY:
+            assert known[0] <= first
+    engine.dispose()
+
+
+def ledger_with_one_series() -> sa.Engine:
+    """Return tables in memory with one series."""
+    engine = sa.create_engine("sqlite://")
+    METADATA.create_all(engine)
+    facts = {"series_id": 1, "part": 0, "plant_id": "1", "device_id": "", "set": "A", "first_seen": 0}
+    with engine.begin() as db:
+        db.execute(sa.insert(SERIES).values(facts))
+    return engine
 
 
 def test_last_days(ledger: Ledger) -> None:
@@ -303,7 +364,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for (series, day), state in self.model.items():
             if first <= day <= last and (state.settled or (state.open and state.open.next_at > now)):
                 expected.setdefault(series, set()).add(day)
-        found = self.ledger.agenda.answered(0, first, last, now)
+        found = self.ledger.agenda.answered([1, 2, 3], first, last, now)
         assert {series: days for series, days in found.items() if days} == expected
 
     @invariant()

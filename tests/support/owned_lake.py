@@ -1,7 +1,9 @@
 """A lake of two owners with something of both in every corner, and a search of every byte of it."""
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -15,8 +17,10 @@ from harvester.compose import readable, scope_of, writable
 from harvester.config import Config
 from harvester.due import Again, Wanted
 from harvester.lake.decode import Bad
+from harvester.lake.inventory import publish_inventory
 from harvester.lake.layout import Partition, Places
 from harvester.lake.quarantine import Quarantine
+from harvester.lake.raw import Archive
 from harvester.lake.replays import Replayed, record_replay
 from harvester.model import Payload, Period, Series, Slice
 from harvester.sandbox import Faults, Running, Settings
@@ -24,15 +28,24 @@ from harvester.state.database import connect
 from harvester.state.owners import Owners, Seen
 
 ANN, BEN = "ann@example.org", "ben@example.net"
-FIRST, LAST = date(2026, 6, 1), date(2026, 6, 2)
-NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
-SETTINGS = Settings(plants=4, devices=2, owners=(ANN, BEN), zones=("Europe/Berlin",), classic_every=3)
+FIRST, LAST = date(2026, 11, 2), date(2026, 11, 3)
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+SETTINGS = Settings(
+    plants=4, devices=2, owners=(ANN, BEN), zones=("Europe/Berlin",), classic_every=3, start=date(2026, 11, 1)
+)
 """The first and the third plant are Ann's, and the third has GUIDs for ids."""
+
+
+def present() -> datetime:
+    """Return the present of cloud and harvester."""
+    return NOW
 
 
 def config_of(running: Running, folder: Path) -> Config:
     """Return the configuration of its harvester."""
-    return configured(running, folder, sma__owners=[ANN, BEN], harvest__sets=["EnergyBalance", "PowerDc"])
+    return configured(
+        running, folder, sma__owners=[ANN, BEN], harvest__sets=["EnergyBalance", "PowerDc", "EnergyAndPowerPv"]
+    )
 
 
 def plants_of(running: Running, owner: str) -> set[str]:
@@ -54,17 +67,18 @@ async def furnished(running: Running, folder: Path) -> Config:
     """Harvest a few days of both owners twice, with values that change, and fill every other corner."""
     config = config_of(running, folder)
     accept_all(running)
-    running.cloud.faults = Faults(spikes=0.5)
+    running.cloud.faults = Faults(spikes=1.0)
     days = plan.between(FIRST, LAST)
-    await harvested(config, Wanted(command="backfill", scope=scope_of(config), span_of=days))
+    await harvested(config, Wanted(command="backfill", scope=scope_of(config), span_of=days), wall=present)
     running.cloud.faults = Faults()
     again = Wanted(command="repair", scope=scope_of(config), span_of=days, again=Again.ALL)
-    report = await harvested(config, again)
+    report = await harvested(config, again, wall=present)
     attribute(running, config)
     with writable(config, "test") as stores:
         for plant_id in sorted(plants_of(running, ANN) | plants_of(running, BEN)):
             quarantine(stores.quarantine, plant_id)
             stores.inventory.add_alias("plant", f"old-{plant_id}", plant_id, NOW)
+        publish_inventory(stores.lake.places, stores.inventory)
         facts = {**report.facts(), "warnings": [f"plant {p} is suspended" for p in plants_of(running, ANN)]}
         stores.ledger.record("last_run", str(facts))
     places = Places(config.lake.root)
@@ -144,7 +158,34 @@ def _texts(file: Path) -> Iterator[bytes]:
                 yield pa.Codec("zstd").decompress(row["body"], decompressed_size=row["size"], asbytes=True)
 
 
-def ordinals(config: Config) -> dict[str, int]:
-    """Return the part of every plant that the ledger knows."""
+def rows_of(config: Config, plants: set[str]) -> dict[str, list[tuple[object, ...]]]:
+    """Return the ledger's rows of *plants* in the tables that name plants or series, by table."""
+    with closing(sqlite3.connect(config.ledger.path)) as db:
+        marks = ",".join("?" for _ in plants)
+        mine = f"(SELECT series_id FROM series WHERE plant_id IN ({marks}))"
+        queries = {
+            **{name: f"SELECT * FROM {name} WHERE plant_id IN ({marks})" for name in ("plant", "device", "series")},
+            **{
+                name: f"SELECT * FROM {name} WHERE series_id IN {mine}" for name in ("month", "open_day", "period_read")
+            },
+        }
+        return {name: sorted(db.execute(query, sorted(plants)).fetchall(), key=repr) for name, query in queries.items()}
+
+
+def archived(root: Path, plants: set[str]) -> list[tuple[str, str, bytes]]:
+    """Return slice, moment and content of every archived answer of *plants*."""
+    places = Places(root)
+    archive, found = Archive(places), []
+    for pack in places.packs():
+        for answer in archive.index(pack):
+            if answer.slice.series.plant_id in plants:
+                beside = archive.packs(pack.table, pack.week, pack.part)
+                bodies = {h: b for each in beside for h, b in archive.bodies(each, {answer.sha256})}
+                found.append((str(answer.slice), str(answer.asked_at), bodies[answer.sha256]))
+    return sorted(found)
+
+
+def known_plants(config: Config) -> set[str]:
+    """Return the plants that the ledger knows."""
     with readable(config) as stores:
-        return {known.plant.plant_id: known.part for known in stores.inventory.plants()}
+        return {known.plant.plant_id for known in stores.inventory.plants()}
