@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 Origin = frozenset[str]
 """The owners a plant may have come with; exactly one is certain."""
+MOST = 50
+"""Candidates that are worth remembering."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +69,11 @@ class Comparison:
 
     def _explained(self, plants: AbstractSet[str]) -> bool:
         """Tell whether each plant may be of an owner whose consent ended, and nobody else has lost every plant."""
-        origins = {self.known.get(plant, frozenset()) for plant in plants}
+        origins = {self.known.get(plant, self.leaving) for plant in plants}
         ended = {owner for owner, standing in self.standings.items() if standing.ended}
         kept = {owner for owner, standing in self.standings.items() if standing.kept}
-        left = frozenset().union(*(self.known.get(plant, frozenset()) for plant in self.listed))
+        nobody: Origin = frozenset()
+        left = nobody.union(*{self.known.get(plant, frozenset(self.standings)) for plant in self.listed})
         return all(origin & ended and origin & kept <= left for origin in origins)
 
     @property
@@ -78,6 +81,11 @@ class Comparison:
         """Plants that are not listed because consents ended; none where anything else may be the reason."""
         gone = (self.before | self.missing) - self.listed
         return gone if self._explained(gone) else frozenset()
+
+    @property
+    def leaving(self) -> Origin:
+        """Owners whose plants may have left the list: candidates for a plant of which nothing is known."""
+        return frozenset(o for o, s in self.standings.items() if s.ended or s.accepted is None)
 
     @property
     def releasing(self) -> Origin:
@@ -92,22 +100,28 @@ class Comparison:
 
 
 def decided(lists: Comparison) -> dict[str, Origin]:
-    """Return the plants whose owners are known better than before, with what is known now."""
-    releasing, possible = lists.releasing or lists.possible, lists.possible
-    found = {plant: _of_listed(plant, lists, releasing, possible) for plant in lists.listed}
-    found |= {plant: _of_gone(lists.known[plant], lists.standings) for plant in lists.gone}
-    return {plant: origin for plant, origin in found.items() if origin and origin != lists.known.get(plant)}
+    """Return the plants whose owners are known better than before, with what is known now.
+
+    A plant of more than `MOST` candidates is left out: to know nothing of it is the same, and costs nothing.
+    """
+    new = lists.listed - lists.before - lists.missing
+    possible = lists.possible
+    releasing, leaving = lists.releasing or possible, lists.leaving
+    found = {plant: _of_listed(plant, lists, releasing if plant in new else possible) for plant in lists.listed}
+    found |= {plant: _of_gone(lists.known.get(plant, leaving), lists.standings) for plant in lists.gone}
+    known = lists.known
+    return {plant: origin for plant, origin in found.items() if 0 < len(origin) <= MOST and origin != known.get(plant)}
 
 
-def _of_listed(plant: str, lists: Comparison, releasing: Origin, possible: Origin) -> Origin:
-    """Decide about a plant that is listed: its owner's consent holds."""
+def _of_listed(plant: str, lists: Comparison, unknown: Origin) -> Origin:
+    """Decide about a plant that is listed: its owner's consent holds; *unknown* where nothing is known of it."""
     if plant in lists.told:
         return frozenset({lists.told[plant]})
     if plant not in lists.known:
-        return possible if plant in lists.before | lists.missing else releasing
+        return unknown
     outdated = {o for o in lists.known[plant] if o in lists.standings and lists.standings[o].ended_before}
     # a listed plant of nobody whose consent holds contradicts what was known: it was given to somebody else
-    return lists.known[plant] - outdated or possible
+    return lists.known[plant] - outdated or lists.possible
 
 
 def _of_gone(known: Origin, standings: Mapping[str, Standing]) -> Origin:

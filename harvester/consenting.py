@@ -11,12 +11,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from harvester import show
-from harvester.compose import asked_owners, client_of, utc_now
+from harvester.compose import asked_owners, client_of, keyring_of, utc_now
 from harvester.config import Config
 from harvester.config.values import email_address
 from harvester.consents import Looked, ask_each
 from harvester.discover import unreached
 from harvester.errors import ConfigError
+from harvester.ops.connect_link import connect_link
 from harvester.owner_list import owners_in
 from harvester.report import INCOMPLETE, OK
 from harvester.sma.client import Client
@@ -32,10 +33,11 @@ LATELY = timedelta(days=1)
 async def request(config: Config, named: Sequence[str], *, file: Path | None, again: bool, as_json: bool) -> int:
     """Ask the *named* owners for consent, or those in *file*, or all; print the states and return the exit code.
 
-    In the code grant nobody can be asked: the address to give to owners is printed instead.
+    In the code grant nobody can be asked: the address to give to owners is printed instead, and to each *named* one
+    a link of the own, by which the owner is known under that name.
     """
     if config.sma.grant == CODE:
-        return _tell_address(config, as_json=as_json)
+        return _tell_address(config, owners_in(file) if file else named, as_json=as_json)
     if named and file:
         raise ConfigError("give e-mail addresses or --file, not both")
     with _book(config) as owners:
@@ -56,15 +58,21 @@ async def request(config: Config, named: Sequence[str], *, file: Path | None, ag
     return INCOMPLETE if looked.failed else OK
 
 
-def _tell_address(config: Config, *, as_json: bool) -> int:
+def _tell_address(config: Config, named: Sequence[str], *, as_json: bool) -> int:
     if config.web.public_url is None:
         raise ConfigError(
             'with sma.grant = "code" owners consent in their browser: set web.public_url to the address under which '
             "they reach this harvester (and web.public to where it listens)"
         )
     address = f"{config.web.public_url.rstrip('/')}/connect"
-    if as_json:
+    links = {owner: connect_link(config.web.public_url, keyring_of(config), _address(owner)) for owner in named}
+    if as_json and named:
+        show.as_json([{"owner": owner, "connect_url": link} for owner, link in links.items()])
+    elif as_json:
         show.as_json({"connect_url": address})
+    elif named:
+        for owner, link in links.items():
+            show.OUT.print(f"{owner}: {link}", markup=False, soft_wrap=True)  # a link must not be broken
     else:
         show.tell(f"Give owners this address; they log in at SMA and agree: {address}")
     return OK

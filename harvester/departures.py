@@ -24,7 +24,7 @@ from harvester.state.succession import Succession
 TRACE_AGAIN = timedelta(days=1)
 MISSING_LISTS = 3
 MISSING_FOR = timedelta(days=1)
-UNREAD_FOR = timedelta(days=1)
+UNREAD_FOR = timedelta(days=2)
 """A consent that could not be read for so long counts as one that cannot be read."""
 
 

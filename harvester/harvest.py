@@ -8,12 +8,12 @@ from datetime import datetime
 from itertools import islice
 
 from harvester import clock, plan
-from harvester.consents import list_plants_of
 from harvester.departures import departures, told
 from harvester.discover import due_for_exploration, explore
 from harvester.due import Again, Asked, DueNow, Wanted, in_turn
 from harvester.intake import Intake, Part, Progress, Stores, Terms
 from harvester.lake.inventory import publish_inventory
+from harvester.listing import list_plants_of
 from harvester.model import Period, Plant
 from harvester.plan import Batch, Scope
 from harvester.report import Miss, Report

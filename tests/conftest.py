@@ -66,7 +66,7 @@ def chromium() -> Path:
 
 @pytest.fixture(scope="session")
 def systemd_analyze() -> Path:
-    """systemd's checker of units."""
+    """Return systemd's checker of units."""
     return _program("systemd_analyze")
 
 

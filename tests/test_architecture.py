@@ -21,24 +21,32 @@ Rule = Callable[[Tree], Iterator[str]]
 LAYERS = """
 __main__ cli
 cli.app
-cli.care cli.energy cli.questions
-commands demo care.tending cli.options questions.asking questions.explaining questions.preview
-compose care.replay questions.reconcile
-harvest care.unarchived lake.check lake.upgrade questions.accounts questions.estimate
-intake care.rebuild lake.contract lake.dictionary lake.energy
-gather lake.evidence lake.inventory questions.coverage_page questions.heatmap
-departures discover taken lake.fold lake.parquet lake.period_rows lake.quarantine questions.coverage questions.dossier
-questions.gaps
-lake.decode questions.explain questions.plausibility sma.client
-config due lake.lake lake.merge lake.registry lake.rows lake.stamps questions.survey sma.consent sma.exchange
-sma.monitoring
-periods show config.daemon lake.passes lake.raw lake.replays lake.schema questions.ages questions.aliases
-questions.content sma.answers sma.tally sma.tokens state.ledger state.snapshot
-catalog daylight fetch log plan report config.sections config.sources lake.atomic lake.measure lake.naming lake.sample
-questions.freshness sma.pace sma.retry sma.wire state.agenda state.database state.history state.inventory
-state.period_ledger state.restoration state.succession state.migrations.env
-care clock errors lake live model questions sma state week . config.values lake.layout sma.learning sma.settings
-state.migrations state.packed state.settlement state.tables state.upgrade state.migrations.versions
+duty
+rounds cli.care cli.consent cli.ops cli.questions
+commands care.tending cli.energy cli.purge ops.doctor questions.overview
+consenting daemon demo handover care.purging cli.options ops.machine questions.asking questions.explaining
+questions.preview
+compose jobs care.replay questions.reconcile
+harvest care.purge care.unarchived lake.check lake.upgrade questions.accounts questions.estimate
+intake care.rebuild lake.contract lake.dictionary lake.energy lake.purge
+departures gather listing standing lake.evidence lake.inventory ops.alerts ops.web questions.coverage_page
+questions.heatmap
+consents discover errand taken lake.fold lake.parquet lake.period_rows lake.quarantine ops.connect ops.initial
+ops.metrics ops.outbox ops.pages questions.coverage questions.dossier questions.gaps sma.code_client
+due schedule care.entombing lake.decode ops.attention ops.commented ops.connect_visits ops.gauges ops.interview
+ops.records ops.standing questions.budget questions.explain questions.plausibility sma.client sma.owner_tokens
+config outlook purse lake.lake lake.merge lake.registry lake.rows lake.stamps ops.connect_link ops.contact
+questions.ages questions.aliases questions.standing questions.survey sma.code_grant sma.consent sma.exchange
+sma.monitoring state.connections state.purges
+periods show config.daemon lake.audit lake.lock lake.measure lake.passes lake.raw lake.replays lake.sample lake.schema
+questions.content sma.answers sma.tally sma.tokens state.budget state.history state.inventory state.ledger
+state.mentions state.restoration state.snapshot state.vault
+catalog daylight fetch log owner_list plan report config.sections config.sources lake.atomic lake.layout lake.naming
+ops.reach questions.freshness sma.pace sma.retry sma.wire state.agenda state.database state.kinship state.orders
+state.owners state.period_ledger state.standing state.succession state.tombstones state.migrations.env
+attribution care clock errors lake lanes live model ops questions sma state week . config.values ops.conditions
+ops.connect_limit ops.connect_pages ops.finding ops.health ops.kept sma.learning sma.settings state.migrations
+state.packed state.settlement state.tables state.upgrade state.migrations.versions
 state.migrations.versions.v0001_first state.migrations.versions.v0002_service
 """
 """Every module, highest first: one imports only from the lines below its own. A dot is the package itself."""

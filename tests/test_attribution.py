@@ -49,6 +49,15 @@ class TestNewPlants:
         assert self.decide(ann=HOLDS, bob=HOLDS, cat=WAITING) == {"2": plants(ANN, BOB)}
         assert self.decide(ann=HOLDS, bob=gone) == {"2": plants(ANN, BOB)}
 
+    def test_of_a_crowd_nobody_is_remembered(self) -> None:
+        """Hundreds who had accepted long before; once all but a few have left, the few are candidates."""
+        crowd = {f"owner{number}@example.org": HOLDS for number in range(300)}
+        lists = Comparison(before=plants(), listed=plants("1"), standings=crowd)
+        assert decided(lists) == {}
+        left = {name: HOLDS if number < 3 else ENDED for number, name in enumerate(crowd)}
+        lists = Comparison(before=plants("1"), listed=plants("1"), standings=left)
+        assert decided(lists) == {"1": frozenset([*crowd][:3])}
+
     def test_the_only_owner_is_certain_whatever_the_state(self) -> None:
         """There is nobody else."""
         for standing in (HOLDS, RELEASED, WAITING, ENDED, UNREAD):
@@ -82,6 +91,13 @@ class TestGonePlants:
         lists = Comparison(before=plants("1", "2"), listed=plants(), standings=owners, known=known)
         assert not lists.credible
         assert decided(lists) == {}
+
+    def test_one_of_a_crowd_is_of_the_one_who_left(self) -> None:
+        """Nothing was known of the plant, and one consent ended."""
+        crowd = {f"owner{number}@example.org": HOLDS for number in range(300)} | {CAT: ENDED, ANN: WAITING}
+        lists = Comparison(before=plants("1", "2"), listed=plants("1"), standings=crowd)
+        assert lists.credible
+        assert decided(lists)["2"] == plants(CAT)
 
     def test_nobody_loses_every_plant_by_the_end_of_anothers_consent(self) -> None:
         """All plants are of two candidates, one of whom revoked, and all are gone: the list is faulty."""

@@ -70,6 +70,28 @@ class TestAsking:
         assert "consent" not in requests
 
 
+class TestFile:
+    """`consent request --file` as a person types it."""
+
+    async def test_a_list_is_asked_and_a_bad_one_is_refused_with_its_lines(self, tmp_path: Path) -> None:
+        """2 and nobody asked; then 0, every owner in full on stdout and none of them in the log."""
+        bad, good = tmp_path / "bad.csv", tmp_path / "good.csv"
+        bad.write_text(f"{ONE}\nnobody\n{TWO}\nno one\n")
+        good.write_text(f"Owner;Town\n{ONE};Kassel\n{TWO};Bonn\n")
+        async with serving(Settings(plants=1, devices=1, start=START, owners=(ONE, TWO))) as running:
+            env = owned(running, tmp_path, THREE)
+            refused = await command(env, "consent", "request", "--file", str(bad))
+            before = running.cloud.counts.as_dict()["requests"].get("consent", 0)
+            asked = await command(env, "consent", "request", "--file", str(good), "--json")
+
+        assert (refused.code, before, asked.code) == (2, 0, 0)
+        assert "line 2: 'nobody'" in refused.err
+        assert "line 4: 'no one'" in refused.err
+        assert states(asked.json) == {ONE: "Pending", TWO: "Pending"}
+        assert "a***@example.org" in asked.err
+        assert ONE not in asked.err
+
+
 class TestHarvesting:
     """`run`, `backfill` and `discover` where owners have or have not agreed."""
 

@@ -1,16 +1,18 @@
 """Harvests in the code grant: many owners and many tokens, one lake; through the command a person types."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
-from connecting import KEY, code_configured, connected
+from connecting import KEY, carried, code_configured, connected
 from running import backfilled, command, configured, environment, started
 from truth_frames import days, differences, lake_tables, truth_tables
 
-from harvester.compose import client_of
+from harvester import consenting
+from harvester.compose import client_of, keyring_of
 from harvester.config import Config
 from harvester.errors import ConfigError, LedgerError
 from harvester.sandbox import Running, Settings, serving
@@ -185,3 +187,22 @@ async def test_without_a_ledger_there_are_no_tokens(tmp_path: Path) -> None:
             client_of(configured(running, tmp_path, sma__grant="code"))
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+async def test_the_operator_gets_a_link_for_each_owner(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], *, as_json: bool
+) -> None:
+    """`consent request EMAIL` prints the owner's own link, whole and with a mark that the pages take."""
+    async with serving(cloud()) as running:
+        public = "https://connect.solar-operations.example.org"
+        config = code_configured(running, tmp_path, web__public_url=public)
+        code = await consenting.request(config, ["Ann@example.org"], file=None, again=False, as_json=as_json)
+    out = capsys.readouterr().out
+    link = json.loads(out)[0]["connect_url"] if as_json else out.split()[-1]
+    query = carried(link)
+
+    assert code == 0
+    assert link.startswith(f"{public}/connect?")
+    assert query["owner"] == ANN
+    assert keyring_of(config).marked("connect link", ANN, query["mark"])

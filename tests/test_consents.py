@@ -9,14 +9,15 @@ import pytest
 from present import Present
 from running import configured
 
-from harvester import consents
+from harvester import consents, listing
 from harvester.compose import Stores, client_of, writable
 from harvester.config import Config
 from harvester.consents import Change
-from harvester.departures import departures
-from harvester.errors import NothingToAsk
+from harvester.departures import Departure, departures
+from harvester.errors import NothingToAsk, Unreachable
 from harvester.sandbox import Faults, Running, Settings, serving
 from harvester.sma.client import Client
+from harvester.sma.consent import Consent, ConsentState
 
 ANN, BOB, CAT = "ann@example.org", "bob@example.org", "cat@example.org"
 OWNERS = (ANN, BOB, CAT)
@@ -33,13 +34,13 @@ class Scene:
         """Ask for consent."""
         await consents.ask_each(self.client.consent_request, self.owners, owners, self.clock(), requested=True)
 
-    async def look(self, *, everybody: bool = False) -> list[Change]:
+    async def look(self) -> list[Change]:
         """Read what is due."""
-        return await consents.look(self.client, self.owners, OWNERS, self.clock(), everybody=everybody)
+        return await consents.look(self.client, self.owners, OWNERS, self.clock())
 
     async def listed(self) -> set[str]:
         """Ask for the plant list and return its ids."""
-        found = await consents.list_plants_of(self.client, self.stores.inventory, self.owners, OWNERS, self.clock())
+        found = await listing.list_plants_of(self.client, self.stores.inventory, self.owners, OWNERS, self.clock())
         return {known.plant.plant_id for known in found}
 
     def state(self, owner: str) -> str | None:
@@ -116,8 +117,8 @@ class TestLooking:
         """One whom the service refuses stays as known."""
         async with scene(tmp_path) as at:
 
-            async def pull(owner: str) -> consents.Consent:
-                return await at.client.consent_simulate(owner, consents.ConsentState.ACCEPTED)
+            async def pull(owner: str) -> Consent:
+                return await at.client.consent_simulate(owner, ConsentState.ACCEPTED)
 
             await at.request(ANN, CAT)
             looked = await consents.ask_each(pull, at.owners, OWNERS, at.clock())
@@ -125,6 +126,25 @@ class TestLooking:
         assert list(looked.failed) == [BOB]
         assert looked.silence is None
         assert (at.state(ANN), at.state(BOB), at.state(CAT)) == ("Accepted", None, "Accepted")
+
+    async def test_a_service_that_falls_silent_is_left_alone(self, tmp_path: Path) -> None:
+        """Of three hundred owners a few are tried; everybody without an answer counts as failed, nobody twice."""
+        names = [f"owner{number}@example.org" for number in range(300)]
+        tried: list[str] = []
+        async with scene(tmp_path) as at:
+
+            async def pull(owner: str) -> Consent:
+                tried.append(owner)
+                if len(tried) > 40:
+                    raise Unreachable("no answer")
+                return await at.client.consent_request(owner)
+
+            looked = await consents.ask_each(pull, at.owners, names, at.clock(), requested=True)
+
+        assert len(tried) < 100
+        assert len(looked.read) == 40
+        assert sorted([*looked.failed, *(consent.owner for consent in looked.read)]) == sorted(names)
+        assert looked.silence is None
 
 
 class TestAttribution:
@@ -194,8 +214,8 @@ class TestAttribution:
         assert meanwhile == unsure
         assert at.wrong() == []
 
-    async def test_a_plant_is_withdrawn_once_no_candidate_is_left(self, tmp_path: Path) -> None:
-        """Suspended while one of two candidates may be its owner whose consent cannot be told; then withdrawn."""
+    async def test_plants_that_a_revocation_explains_are_withdrawn(self, tmp_path: Path) -> None:
+        """Three accepted between two lists: who revoked first took the plants that vanished."""
         async with scene(tmp_path) as at:
             await at.request(*OWNERS)
             for owner in OWNERS:
@@ -209,7 +229,23 @@ class TestAttribution:
         assert fates == dict.fromkeys(set(at.truth()) - left, "withdrawn")
         assert len(fates) == 2
 
-    async def departed(self, at: Scene) -> list:
+    async def test_a_faulty_list_withdraws_only_the_plants_of_who_left(self, tmp_path: Path) -> None:
+        """Nothing is listed though one consent holds: its plants are suspended, the other owner's are withdrawn."""
+        async with scene(tmp_path) as at:
+            await at.request(ANN, BOB)
+            for owner in (ANN, BOB):
+                at.running.cloud.accept(owner)
+                await at.listed()
+            at.running.cloud.revoke(BOB)
+            at.running.cloud.faults = Faults(empty_plants=1.0)
+            with pytest.raises(NothingToAsk):
+                await at.listed()
+            at.running.cloud.faults = Faults()
+            fates = {at.truth()[each.known.plant.plant_id]: each.fate for each in await self.departed(at)}
+
+        assert fates == {ANN: "suspended", BOB: "withdrawn"}
+
+    async def departed(self, at: Scene) -> list[Departure]:
         """Judge what left the list."""
         stores = at.stores
         return await departures(at.client, stores.inventory, stores.succession, at.owners, OWNERS, now=at.clock())
@@ -223,7 +259,7 @@ class TestNothing:
         names = [f"owner{number}@example.org" for number in range(12)]
         async with scene(tmp_path) as at:
             await at.request(*names[:9])
-            work = lambda: consents.list_plants_of(  # noqa: E731
+            work = lambda: listing.list_plants_of(  # noqa: E731
                 at.client, at.stores.inventory, at.owners, names, at.clock()
             )
             with pytest.raises(NothingToAsk) as told:

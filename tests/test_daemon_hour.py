@@ -86,7 +86,7 @@ class Hour:
         for lane, moment in self._next.items():
             if moment <= self.present():
                 self.daemon.post(lane)
-                self._next[lane] = moment + CADENCES[lane]
+                self._next[lane] = self.present() + CADENCES[lane]
 
 
 def seconds_of(present: Present) -> Callable[[], float]:

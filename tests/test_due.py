@@ -181,3 +181,33 @@ def test_the_stalest_plants_are_asked_first(tmp_path: Path) -> None:
 
     assert order == ["4", "5", "3", "2", "1", "0"]
     assert [part for part, _ in in_turn(ledger, inventory.plants(), calm)] == [0, 1, 2]
+
+
+def test_a_history_is_resumed_up_to_the_day_a_device_was_switched_off(stores: Stores) -> None:
+    """A device that was read until some days before its last one owes them, however long ago that was; then nothing."""
+    number = number_of(stores, "PowerAc")
+    days = [date(2026, 6, 1) + timedelta(days=n) for n in range(6)]
+    stores.ledger.commit([Read(series_id=number, day=day, rows=0, asked_at=SEEN, next_at=None) for day in days[:3]])
+    stores.ledger.know({number: (days[0], days[2])})
+    off = Device(device_id="2", plant_id="1", name="STP", deactivated_at=datetime(2026, 6, 5, 12))  # noqa: DTZ001
+    stores.inventory.explored(PLANT, [off], {None: [], "2": ["PowerAc"]}, SEEN)
+    wanted = Wanted(command="run", scope=Scope(), span_of=plan.between(FIRST, FIRST), resume=True)
+
+    assert stores.due(wanted, LATER) == {"PowerAc": set(days[3:5])}
+    stores.ledger.commit([Read(series_id=number, day=day, rows=0, asked_at=SEEN, next_at=None) for day in days[3:5]])
+    assert stores.due(wanted, LATER) == {}
+
+
+def test_what_nobody_has_looked_at_is_due_though_later_days_are_known(stores: Stores) -> None:
+    """An interval without an unasked day says nothing of the days before it, nor of another set."""
+    number = number_of(stores, "PowerAc")
+    stores.ledger.know({number: (FIRST, FIRST + timedelta(days=3))})
+    scope = Scope(sets=frozenset({"PowerAc"}))
+
+    def due(first: int, last: int) -> dict[str, set[date]]:
+        span_of = plan.between(FIRST + timedelta(days=first), FIRST + timedelta(days=last))
+        return stores.due(Wanted(command="t", scope=scope, span_of=span_of), LATER)
+
+    assert due(0, 3) == {}
+    assert min(due(-1, 3)["PowerAc"]) == FIRST - timedelta(days=1)
+    assert FIRST + timedelta(days=4) in due(2, 4)["PowerAc"]

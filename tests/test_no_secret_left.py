@@ -21,7 +21,8 @@ from connecting import carried, code_configured, free_port, signed_in
 from running import Command, accept_all, environment, started
 
 from harvester.compose import code_client_of, keyring_of, utc_now
-from harvester.ops.connect import connect_link, serving_connect
+from harvester.ops.connect import serving_connect
+from harvester.ops.connect_link import connect_link
 from harvester.sandbox import Faults, Running, Settings, serving
 from harvester.sandbox.exchange import Answer, Call, json_answer
 from harvester.state.database import connect

@@ -48,9 +48,9 @@ def carried_out(config: Config, stores: Stores, asked: Asked, progress: Progress
     What comes back names no plant: an order's result stays in the ledger. Raises `ConfigError`, `LakeError` and
     `LedgerError`; after the latter two the same call goes on from there.
     """
-    stores.establish()
     with _purges(config) as purges:
         planned = plan(purges, asked, asked_owners(config))
+        stores.establish()  # the lake's id is the key of every digest
         work = Purging(
             stores.lake.places, purges, config.ledger.path, by=getpass.getuser(), wall=utc_now, progress=progress
         )

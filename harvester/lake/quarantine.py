@@ -54,6 +54,10 @@ class Quarantine:
                 file.unlink(missing_ok=True)
         self._bytes = None
 
+    def since(self, moment: datetime) -> int:
+        """Return how many answers are kept that were asked for since *moment* (aware UTC)."""
+        return sum(1 for file in self.places.quarantine.glob("*.json") if file.name >= f"{moment:%Y%m%dT%H%M%S}")
+
     def of(self, plants: Collection[str]) -> tuple[int, list[Path]]:
         """Return how many answers of *plants* there are, and their files.
 

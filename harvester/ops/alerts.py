@@ -117,7 +117,7 @@ class Alerts:
         """Note that *keys* are over, and say so of those that were on."""
         with self._remembering():
             for entry in self._outbox.end(keys, self._wall()):
-                self._conditions.over(key, title=entry.alert.title)
+                self._conditions.over(entry.alert.key, title=entry.alert.title)
                 self._conditions.over("alerts.too_many")
             if self._url is None:
                 self._outbox.forget_ended()

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Protocol
-from urllib.parse import urlencode
 
 import structlog
 from aiohttp import web
@@ -19,13 +18,13 @@ from aiohttp import web
 from harvester.errors import AnswerError, ConfigError, HarvestError, Retry
 from harvester.ops import connect_pages as pages
 from harvester.ops.connect_limit import RateLimit, visitor
+from harvester.ops.connect_link import PURPOSE, connect_link
 from harvester.ops.connect_visits import GOOD_FOR, UnderWay, Visits, Wrong
 from harvester.sma.code_grant import Visit
 from harvester.state.vault import Keyring
 
 CALLBACK = "/callback"
 """Below web.public_url; SMA must know it as the client's redirect URI."""
-PURPOSE = "connect link"
 LONGEST_ADMISSION = 60.0
 """Seconds that an owner waits for SMA."""
 LONGEST_CODE = 4096
@@ -60,13 +59,6 @@ class Door(Protocol):
     async def admit(self, code: str, visit: Visit, label: str | None) -> str:
         """Exchange what an owner brought back, keep it, and return the owner's name."""
         ...
-
-
-def connect_link(public_url: str, keyring: Keyring, owner: str) -> str:
-    """Return the address by which *owner*, and nobody else, is known by that name once connected."""
-    label = owner.strip().casefold()
-    query = urlencode({"owner": label, "mark": keyring.mark(PURPOSE, label)})
-    return f"{public_url.rstrip('/')}/connect?{query}"
 
 
 @asynccontextmanager
@@ -134,9 +126,8 @@ class _Pages:
             return _ours(None)
 
     async def _answered(self, request: web.Request) -> web.Response:
-        method = "GET" if request.method == "HEAD" else request.method
-        match (method, request.path):
-            case ("GET", "/" | "/connect"):
+        match (request.method, request.path):
+            case ("GET" | "HEAD", "/" | "/connect"):
                 return self._welcome(request)
             case ("POST", "/connect"):
                 return await self._set_out(request)

@@ -24,7 +24,7 @@ from harvester.errors import (
 from harvester.ops import machine
 from harvester.ops.finding import Finding, State, not_checked, ok, together, warning, wrong
 from harvester.ops.reach import reachable
-from harvester.ops.records import budget, connected
+from harvester.ops.records import budget, connected, exhausted
 from harvester.report import INCOMPLETE, OK
 from harvester.sma.client import Client
 from harvester.sma.consent import Consent, ConsentState
@@ -114,11 +114,11 @@ async def _cloud(config: Config, environ: Mapping[str, str], wall: Callable[[], 
         wall=wall,
     )
     async with client:
-        found = await _asked(config, client)
+        found = await _asked(config, client, wall)
         return [reach, *found, budget(config, wall(), refused=client.counts.throttled > 0)]
 
 
-async def _asked(config: Config, client: Client) -> list[Finding]:
+async def _asked(config: Config, client: Client, wall: Callable[[], datetime]) -> list[Finding]:
     """Ask for a token, then for what it opens."""
     if config.sma.grant == "code":
         why = "with the code grant each owner's own token is shown, and the daemon keeps those"
@@ -126,7 +126,7 @@ async def _asked(config: Config, client: Client) -> list[Finding]:
     credentials = await _credentials(client)
     if credentials.state is not State.OK:
         return [credentials, _clock(client), not_checked("consent", "there is no token")]
-    consent = await _consent(config, client)
+    consent = await _consent(config, client, spent=exhausted(config, wall()))
     return [credentials, _clock(client), consent]
 
 
@@ -157,9 +157,9 @@ def _clock(client: Client) -> Finding:
     return ok("clock skew", "within a few seconds of SMA's" if abs(ahead) < timedelta(seconds=5) else found)
 
 
-async def _consent(config: Config, client: Client) -> Finding:
+async def _consent(config: Config, client: Client, *, spent: bool) -> Finding:
     """Tell who has agreed, and whether their plants are listed."""
-    listed = await _plants(config, client)
+    listed = await _plants(config, client, spent=spent)
     owners = config.sma.owners[:MOST_OWNERS]
     answers = await asyncio.gather(*(_answer(client, owner) for owner in owners))
     told = [_told(owner, answer) for owner, answer in zip(owners, answers, strict=True)]
@@ -168,8 +168,10 @@ async def _consent(config: Config, client: Client) -> Finding:
     return together("consent", [listed, *told])
 
 
-async def _plants(config: Config, client: Client) -> Finding:
-    """List the plants, but not at the cost of a process that is spending the same budget."""
+async def _plants(config: Config, client: Client, *, spent: bool) -> Finding:
+    """List the plants, but not at the cost of a process that is spending the same budget, nor beyond it."""
+    if spent:
+        return ok("consent", "plants are not asked for: the budget of this window is spent")
     if held := machine.writers(config):
         return ok("consent", f"plants are not asked for: {held[0]} spends the budget")
     try:

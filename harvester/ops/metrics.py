@@ -26,6 +26,8 @@ from harvester.sma.wire import Kind
 
 WORKS = ("live", "settle", "repair", "backfill", "orders", "discover", "consent", "housekeeping")
 """What a daemon does; any other name counts as OTHER."""
+_ORDERED = frozenset({"run", "replay", "purge"})
+"""Orders that are of no lane; a backfill or a repair is one, whoever asked for it."""
 ALERT_KINDS = ("consent", "credentials", "stale", "disk", "quarantine", "rights", "unreachable")
 OUTCOMES = {
     "ok": "ok",
@@ -53,6 +55,9 @@ _RUN_SECONDS = (1, 5, 15, 60, 300, 900, 3_600, 14_400)
 _RUN_OUTCOMES = ("complete", "incomplete", "interrupted", "broken")
 _SLICES = ("answered", "empty", "failed", "not_asked")
 _SETTLEMENTS = ("settled", "open", "failed")
+_Sums = dict[tuple[str, str], int]
+_MOST_KNOWN = 8
+"""Reports that are followed at once: one for each lane that may be halted."""
 _NOTIFIED = ("delivered", "failed", "dropped")
 
 
@@ -64,6 +69,7 @@ class Metrics:
         self._registry = CollectorRegistry(auto_describe=False)
         self._stale_seconds = stale_seconds
         self._tables: set[str] = set()
+        self._known: list[tuple[Report, _Sums]] = []
         self._requests_and_work()
         self._results()
         self._gauges = Gauges(version)
@@ -96,10 +102,12 @@ class Metrics:
 
     def _results(self) -> None:
         self._rows = self._counter("rows", "Rows received and durably merged into the lake", "table")
-        self._files = self._counter("files_written", "Parquet files replaced")
-        self._written = self._counter("written_bytes", "Bytes of the Parquet files replaced")
-        self._revisions = self._counter("revisions", "Values that SMA changed after their first delivery")
-        self._quarantined = self._counter("quarantined", "Answers put aside because they could not be decoded")
+        self._plain = {
+            "files": self._counter("files_written", "Parquet files replaced"),
+            "bytes": self._counter("written_bytes", "Bytes of the Parquet files replaced"),
+            "revisions": self._counter("revisions", "Values that SMA changed after their first delivery"),
+            "quarantined": self._counter("quarantined", "Answers put aside because they could not be decoded"),
+        }
         self._slices = self._counter("slices", "Planned requests for values by how they ended", "outcome")
         self._days = self._counter("series_days", "Series-days recorded in the ledger", "settlement")
         self._notified = self._counter("notifications", "Messages to the webhook by what became of them", "outcome")
@@ -129,26 +137,37 @@ class Metrics:
         self._runs.labels(label, outcome).inc()
         self._run_seconds.labels(label).observe(report.seconds)
         self._gauges.ended(label, report.exit_code, report.ended_at, complete=outcome == "complete")
-        for table, rows in report.rows.items():
-            self._rows.labels(self._table(table)).inc(rows)
-        self._files.inc(report.files)
-        self._written.inc(report.bytes_written)
-        self._revisions.inc(report.revisions)
-        self._quarantined.inc(report.quarantined)
+        self.came(report)
+        self._known = [(other, sums) for other, sums in self._known if other is not report]
         self._slices.labels("answered").inc(report.answered - report.empty)
         self._slices.labels("empty").inc(report.empty)
         self._slices.labels("failed").inc(len(report.misses))
         self._slices.labels("not_asked").inc(report.not_asked.total())
-        self._days.labels("settled").inc(report.days_settled)
-        self._days.labels("open").inc(report.days_open)
-        self._days.labels("failed").inc(sum(miss.days for miss in report.misses))
 
-    def did(self, work: str, seconds: float, ended_at: datetime) -> None:
+    def came(self, report: Report) -> None:
+        """Count what has become durable of work that goes on, since it was last told of the same *report*.
+
+        For work that takes days, and for what an error ended; to be called on the loop that fills the report.
+        """
+        before = next((sums for known, sums in self._known if known is report), {})
+        sums = _sums(report)
+        self._known = [*((known, each) for known, each in self._known if known is not report), (report, sums)]
+        self._known = self._known[-_MOST_KNOWN:]
+        for (name, label), number in sums.items():
+            more = number - before.get((name, label), 0)
+            if name == "rows":
+                self._rows.labels(self._table(label)).inc(more)
+            elif name == "days":
+                self._days.labels(label).inc(more)
+            else:
+                self._plain[name].inc(more)
+
+    def did(self, work: str, seconds: float, ended_at: datetime, *, exit_code: int = OK) -> None:
         """Count a piece of *work* that has no report (consent, housekeeping) and came to its end."""
-        label = _work(work)
-        self._runs.labels(label, "complete").inc()
+        label, complete = _work(work), exit_code == OK
+        self._runs.labels(label, "complete" if complete else "incomplete").inc()
         self._run_seconds.labels(label).observe(seconds)
-        self._gauges.ended(label, OK, ended_at, complete=True)
+        self._gauges.ended(label, exit_code, ended_at, complete=complete)
 
     def broke(self, work: str) -> None:
         """Count a piece of *work* that an error ended."""
@@ -242,4 +261,18 @@ def _outcome(call: Call) -> str:
 
 
 def _work(name: str) -> str:
-    return name if name in WORKS else OTHER
+    return name if name in WORKS else "orders" if name in _ORDERED else OTHER
+
+
+def _sums(report: Report) -> _Sums:
+    """Return what of *report* is in lake and ledger by now; none of it ever shrinks."""
+    return {
+        **{("rows", table): rows for table, rows in report.rows.items()},
+        ("files", ""): report.files,
+        ("bytes", ""): report.bytes_written,
+        ("revisions", ""): report.revisions,
+        ("quarantined", ""): report.quarantined,
+        ("days", "settled"): report.days_settled,
+        ("days", "open"): report.days_open,
+        ("days", "failed"): sum(miss.days for miss in report.misses),
+    }

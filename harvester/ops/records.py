@@ -37,6 +37,13 @@ def budget(config: Config, now: datetime, *, refused: bool) -> Finding:
     return ok(name, found)
 
 
+def exhausted(config: Config, now: datetime) -> bool:
+    """Tell whether the present window is known to be spent."""
+    spending = _spending(config, now)
+    known = config.rate.requests or (spending.learned.limit if spending.learned else None)
+    return known is not None and len(spending.ages) >= known
+
+
 def _spending(config: Config, now: datetime) -> Spending:
     """Return what all processes of the client have spent; nothing where there is no ledger or no client yet."""
     try:

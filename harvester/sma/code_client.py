@@ -7,6 +7,7 @@ lists it.
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -40,6 +41,8 @@ from harvester.sma.wire import hushed
 
 HURRY_SECONDS = 10.0
 """A person looks at a browser: what is not essential may take so long."""
+UNKNOWN_SECONDS = 300.0
+"""So long after the identity server did not tell whether it offers PKCE it is not asked again."""
 
 log = structlog.get_logger(__name__)
 
@@ -83,7 +86,8 @@ class CodeClient(Client):
         self._listed: dict[str, list[Plant]] = {}
         self._whose: dict[str, str] = {}
         self._plant_of: dict[str, str] = {}
-        self._pkce: bool | None = None  # None while the identity server has not told
+        self._pkce = (False, -math.inf)  # whether it is offered, and until when that is taken for sure
+        self._asking_pkce = asyncio.Lock()
 
     async def verify(self) -> None:
         """Get a token of each owner; one who withdrew is no error. Raises CredentialsRefused, NothingToAsk."""
@@ -241,15 +245,21 @@ class CodeClient(Client):
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _offers_pkce(self) -> bool:
-        """Tell whether PKCE is offered; where nobody tells, this visit goes without, as SMA documents it."""
-        if self._pkce is None:
+        """Tell whether PKCE is offered; where nobody tells, a visit goes without, as SMA documents it.
+
+        Asked by one visit for all, and seldom: what visitors do must not become requests to SMA.
+        """
+        async with self._asking_pkce:
+            if time.monotonic() < self._pkce[1]:
+                return self._pkce[0]
             try:
                 async with asyncio.timeout(HURRY_SECONDS):
-                    self._pkce = await self._exchange.ask(code_grant.pkce_request(self._hosts.auth_url))
+                    offered = await self._exchange.ask(code_grant.pkce_request(self._hosts.auth_url))
+                self._pkce = (offered, math.inf)
             except (AnswerError, TimeoutError) as error:
                 log.info("sma.pkce_unknown", reason=str(error) or "it took too long")
-                return False
-        return self._pkce
+                self._pkce = (False, time.monotonic() + UNKNOWN_SECONDS)
+            return self._pkce[0]
 
     def _of(self, owner: str) -> Exchange:
         """Return what asks with the token of *owner*."""

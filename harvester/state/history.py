@@ -11,7 +11,7 @@ from sqlalchemy.engine import Engine
 
 from harvester.state import packed
 from harvester.state.standing import Chosen, counted
-from harvester.state.tables import MONTH, OPEN_DAY, SERIES, from_number, from_seconds, portions, to_number
+from harvester.state.tables import MONTH, OPEN_DAY, PLANT, SERIES, from_number, from_seconds, portions, to_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,13 @@ class History:
             return counted(db, first, last, chosen, reached)
 
     def failing_sets(self, sign: str) -> dict[str, int]:
-        """Return, by measurement set, how many offered series have a failed day whose reason contains *sign*."""
+        """Return, by measurement set, how many offered series have a failed day whose reason contains *sign*.
+
+        Only of plants that the newest list holds: of others a refusal is no wonder.
+        """
         query = sa.select(SERIES.c["set"], sa.func.count(sa.distinct(SERIES.c.series_id)))
         query = query.join(OPEN_DAY, OPEN_DAY.c.series_id == SERIES.c.series_id)
+        query = query.join(PLANT, PLANT.c.plant_id == SERIES.c.plant_id).where(PLANT.c.missing_count == 0)
         query = query.where(OPEN_DAY.c.failed, SERIES.c.gone_at.is_(None), OPEN_DAY.c.reason.contains(sign))
         with self._engine.connect() as db:
             return {row[0]: row[1] for row in db.execute(query.group_by(SERIES.c["set"]))}

@@ -73,11 +73,6 @@ class Purges:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def key(self) -> str:
-        """Return the key of the digests."""
-        with self._engine.connect() as db:
-            return key_of(db)
-
     def owners(self) -> list[str]:
         """Return every owner that the ledger names, ascending."""
         with self._engine.connect() as db:
@@ -125,11 +120,6 @@ class Purges:
             row = db.execute(sa.select(PURGE).where(same).order_by(PURGE.c.purge_id.desc())).mappings().first()
         return None if row is None else _purge(row)
 
-    def every(self) -> list[Purge]:
-        """Return all purges that count, oldest first."""
-        with self._engine.connect() as db:
-            return [_purge(row) for row in db.execute(sa.select(PURGE).order_by(PURGE.c.purge_id)).mappings()]
-
     def begin(self, owner: str, kin: Kin, now: datetime) -> Purge:
         """Record that a purge is begun; from now on its plants are not harvested, whoever lists them."""
         with self._engine.begin() as db:
@@ -138,7 +128,7 @@ class Purges:
             digest = owner_digest(key, owner)
             db.execute(sa.insert(PURGE).values(owner=digest, plants=content, begun_at=to_seconds(now), done=""))
             for some in portions(kin.plants):
-                gone = {"withdrawn_at": to_seconds(now), "missing_count": 0}
+                gone = {"withdrawn_at": to_seconds(now), "missing_since": to_seconds(now), "missing_count": 1}
                 db.execute(sa.update(PLANT).where(PLANT.c.plant_id.in_(some)).values(gone))
         begun = self.of(owner)
         assert begun is not None  # noqa: S101 - recorded above

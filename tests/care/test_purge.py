@@ -16,8 +16,11 @@ import pytest
 from owned_lake import (
     ANN,
     BEN,
+    FIRST,
+    LAST,
     NOW,
     SETTINGS,
+    Interrupting,
     archived,
     attribute,
     config_of,
@@ -36,11 +39,13 @@ from running import environment
 from harvester.care import purging
 from harvester.care.purge import Asked
 from harvester.care.rebuild import rebuild
+from harvester.care.replay import Order, Replay
 from harvester.compose import writable
 from harvester.config import Config
 from harvester.errors import ConfigError, LakeError
 from harvester.lake import audit
 from harvester.lake.layout import Places
+from harvester.plan import Scope
 from harvester.sandbox import Running, serving
 
 TOMBSTONES = {"ledger.db", "lake/_harvester/snapshots"}
@@ -150,22 +155,6 @@ def test_listing_touches_nothing(house: House) -> None:
     }
 
 
-class Interrupting:
-    """Progress that ends the work after so many files and steps."""
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-
-    def planned(self, slices: int) -> None:
-        """*slices* files and steps are to come."""
-
-    def advanced(self) -> None:
-        """One is behind."""
-        self.left -= 1
-        if not self.left:
-            raise InterruptedError
-
-
 @pytest.mark.parametrize("share", [0.0, 0.4, 0.8, 0.9, 1.0])
 def test_interrupted_anywhere_it_goes_on_to_the_same_end(house: House, share: float) -> None:
     """Whatever is done by then: the same call finishes, though the plants are another's meanwhile."""
@@ -265,6 +254,21 @@ def test_an_old_copy_of_the_ledger_brings_nothing_back(house: House) -> None:
     assert left == 0
     assert traces(house.folder, house.terms) == {places.snapshot(day).relative_to(house.folder).as_posix()}
     assert known_plants(house.config) == house.bens
+
+
+def test_a_replay_brings_nothing_back(house: House) -> None:
+    """Neither after the purge, nor where it comes between an interruption and the end."""
+    order = Order(scope=Scope(), first=FIRST, last=LAST, zones={})
+    with writable(house.config, "test") as stores, pytest.raises(InterruptedError):
+        purging.carried_out(house.config, stores, Asked(owner=ANN), Interrupting(len(Places(house.root).packs()) // 2))
+    with writable(house.config, "replay") as stores:
+        between = Replay(stores, order, NOW).run()
+    purge(house.config)
+    with writable(house.config, "replay") as stores:
+        after = Replay(stores, order, NOW).run()
+
+    assert between.answers > after.answers > 0
+    assert house.left() == set()
 
 
 @pytest.mark.parametrize("snapshots", [True, False])

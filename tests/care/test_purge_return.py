@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import pytest
 from owned_lake import (
     ANN,
     BEN,
     FIRST,
     LAST,
     SETTINGS,
+    Interrupting,
     attribute,
     furnished,
     known_plants,
@@ -22,6 +24,7 @@ from truth_frames import days, differences, lake_tables, truth_tables
 from harvester.care import purging
 from harvester.care.purge import Asked
 from harvester.compose import utc_now, writable
+from harvester.errors import Locked
 from harvester.sandbox import serving
 from harvester.state.owners import Seen
 
@@ -30,12 +33,15 @@ WANTED = (*SETS, *(f"{name}_by_index" for name in SETS))
 
 
 async def test_purged_plants_stay_away_until_their_owner_is_asked_again(tmp_path: Path) -> None:
-    """Listed all the time: a run brings nothing back; asked by name, all comes back."""
+    """No run brings listed plants back, nor in the middle of a purge; asked by name, the owner has all back."""
     async with serving(SETTINGS, now=present) as running:
         config = await furnished(running, tmp_path)
         anns, bens = plants_of(running, ANN), plants_of(running, BEN)
+        with pytest.raises(InterruptedError), writable(config, "consent purge") as stores:
+            purging.carried_out(config, stores, Asked(owner=ANN), Interrupting(40))
+        between = await ran(config, wall=present)
         purging.purge(config, Asked(owner=ANN))
-        await ran(config, wall=present)
+        after = await ran(config, wall=present)
         left = traces(tmp_path, terms_of(running, ANN))
         known = known_plants(config)
         with writable(config, "consent request") as stores:
@@ -44,6 +50,7 @@ async def test_purged_plants_stay_away_until_their_owner_is_asked_again(tmp_path
         back = known_plants(config)
         lake, truth = lake_tables(config.lake.root), truth_tables(running.cloud, days(FIRST, LAST))
 
+    assert (between.plants, after.plants) == (len(bens), len(bens))
     assert left == set()
     assert known == bens
     assert back == anns | bens
@@ -62,14 +69,14 @@ async def test_the_command_lists_refuses_and_deletes(tmp_path: Path) -> None:
         config = await furnished(running, tmp_path)
         env = environment(running, tmp_path, HARVESTER_SMA__OWNERS=f'["{ANN}", "{BEN}"]')
         listed = await command(env, "consent", "purge", ANN)
-        with writable(config, "run"):
-            locked = await command(env, "consent", "purge", ANN, "--yes")
+        with writable(config, "run"), pytest.raises(Locked, match="harvester run"):
+            purging.purge(config, Asked(owner=ANN))
         doubtful = min(plants_of(running, ANN))
         attribute(running, config, doubtful=doubtful)
         refused = await command(env, "consent", "purge", ANN, "--yes")
         done = await command(env, "consent", "purge", ANN, "--plant", doubtful, "--yes", "--json")
 
-    assert (listed.code, locked.code, refused.code, done.code) == (0, 2, 2, 0)
+    assert (listed.code, Locked.exit_code, refused.code, done.code) == (0, 2, 2, 0)
     assert "--yes" in listed.out
     assert "Barn South 1" in listed.out
     assert doubtful in refused.err

@@ -128,7 +128,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         work.mkdir(exist_ok=True)
         settings = {name: moved(value) for name, value in variables(stage).items() if name != "PIP_NO_CACHE_DIR"}
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        env = {**{k: v for k, v in os.environ.items() if k != "PYTHONPATH"}, **settings, "PATH": path}
+        env = {
+            **{k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+            **settings,
+            "PATH": path,
+            "PIP_NO_COMPILE": "1",
+        }
         for step, value in stage:
             if step == "COPY" and not value.startswith("--"):
                 put(value.split(), work)
@@ -161,6 +166,7 @@ def said(environment: Path, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.timeout(900)  # a busy machine unpacks for minutes what an idle one does in half of one
 class TestSteps:
     """The steps, run in a clean virtual environment."""
 

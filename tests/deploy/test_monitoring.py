@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ DASHBOARD = json.loads((FOLDER / "grafana/dashboards/sma-harvester.json").read_t
 SERVICES: dict[str, Any] = COMPOSE["services"]
 RULES = [rule for group in ALERTS["groups"] for rule in group["rules"]]
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+OF_THE_TARGET = {"job", "instance"}
+"""Labels that Prometheus adds."""
+ENDS = ("_bucket", "_sum", "_count")
 OF_PROMETHEUS = {"up"}
 """Made by Prometheus itself for each target."""
 FUNCTIONS = {
@@ -39,17 +43,21 @@ def expressions() -> Iterator[tuple[str, str]]:
 EXPRESSIONS = list(expressions())
 
 
-def exported() -> tuple[set[str], dict[str, set[str]]]:
-    """Return the names of the series that a harvester exports, and the values that its labels can have."""
-    text = Metrics().render()[0].decode()
+def exported() -> tuple[set[str], dict[tuple[str, str], set[str]]]:
+    """Return the names of the series that a harvester exports, and the values of the labels of each."""
+    metrics = Metrics()
+    metrics.consents({})
+    metrics.firing({})
+    metrics.covered([])
+    metrics.did("live", 1.0, datetime(2026, 10, 5, tzinfo=UTC))
+    text = metrics.render()[0].decode()
     types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, flags=re.MULTILINE))
     names = set(types)
-    names |= {
-        f"{name}{end}" for name, kind in types.items() if kind == "histogram" for end in ("_bucket", "_sum", "_count")
-    }
-    labels: dict[str, set[str]] = {}
-    for name, value in re.findall(r'(\w+)="([^"]*)"', text):
-        labels.setdefault(name, set()).add(value)
+    names |= {f"{name}{end}" for name, kind in types.items() if kind == "histogram" for end in ENDS}
+    labels: dict[tuple[str, str], set[str]] = {}
+    for name, inside in re.findall(r"^(\w+)\{(.*)\} \S+$", text, flags=re.MULTILINE):
+        for label, value in re.findall(r'(\w+)="([^"]*)"', inside):
+            labels.setdefault((name, label), set()).add(value)
     return names, labels
 
 
@@ -197,11 +205,10 @@ class TestExpressions:
 
         assert read, place
         assert read - names - OF_PROMETHEUS == set()
-        for label, value in re.findall(r'(\w+)\s*[=!]~?\s*"([^"$]*)"', expression):
-            if label in {"job", "instance"}:
-                continue
-            known = labels.get(label, set())
-            assert {word for word in value.split("|") if known and word not in known} == set(), (label, value)
+        for name, inside in re.findall(r"(\w+)\{([^}]*)\}", expression):
+            for label, value in re.findall(r'(\w+)\s*[=!]~?\s*"([^"]*)"', inside):
+                if label not in OF_THE_TARGET:
+                    assert set(value.split("|")) <= labels[name, label], (name, label)
         for opening, closing in ("()", "{}", "[]"):
             assert expression.count(opening) == expression.count(closing)
 

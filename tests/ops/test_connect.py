@@ -18,8 +18,9 @@ from present import Present
 
 from harvester.compose import code_client_of, keyring_of
 from harvester.errors import ConfigError, LedgerError
-from harvester.ops.connect import connect_link, serving_connect
+from harvester.ops.connect import serving_connect
 from harvester.ops.connect_limit import MOST_ADDRESSES, PER_MINUTE, RateLimit, visitor
+from harvester.ops.connect_link import connect_link
 from harvester.ops.connect_visits import MOST_VISITS, Visits, Wrong
 from harvester.sandbox import Running, Settings, serving
 from harvester.sma.code_client import CodeClient
@@ -309,6 +310,7 @@ async def test_a_button_pressed_from_another_site_leads_nowhere(site: Site) -> N
         ("HEAD", "/connect", 200),
         ("POST", "/", 404),
         ("POST", "/callback", 404),
+        ("HEAD", "/callback", 404),
         ("DELETE", "/connect", 404),
         ("GET", "/metrics", 404),
         ("GET", "/status.json", 404),

@@ -22,10 +22,14 @@ from harvester.compose import utc_now
 from harvester.config import Config, load
 from harvester.lake.layout import Places
 from harvester.lake.lock import writing
+from harvester.model import WHOLE
 from harvester.ops.doctor import examine
 from harvester.ops.finding import Finding
 from harvester.ops.reach import reachable
 from harvester.sandbox import Faults, Running, Settings, serving
+from harvester.state.budget import BudgetBook, Spending
+from harvester.state.database import connect
+from harvester.state.owners import Owners, Seen
 
 ONE, TWO = "anna@example.org", "bert@example.org"
 START = date(2026, 9, 1)
@@ -226,6 +230,43 @@ class TestOwners:
         assert found["budget"].state == "warning"
         assert "429" in found["budget"].found
         assert found["consent"].state == "ok"
+
+    async def test_a_window_that_is_known_to_be_spent_is_not_overdrawn(self, tmp_path: Path) -> None:
+        """What a run has recorded counts: no request more, a warning, and how long until there is room."""
+        async with serving(SMALL) as running:
+            accept_all(running)
+            config = owned(running, tmp_path, rate__requests=3)
+            spent = Spending(ages=(100.0, 50.0, 10.0), known=True)
+            engine = connect(config.ledger.path)
+            BudgetBook(engine, config.sma.credentials().client_id, 300.0).save(WHOLE, spent, utc_now())
+            engine.dispose()
+            full = await examined(config)
+            requests = running.cloud.counts.as_dict()["requests"]
+            roomy = await examined(owned(running, tmp_path, rate__requests=9))
+
+        assert full["budget"].state == "warning"
+        assert "3 of 3 requests spent" in full["budget"].found
+        assert "plants" not in requests
+        assert roomy["budget"].state == "ok"
+        assert "3 of 9 requests spent" in roomy["budget"].found
+
+    async def test_owners_who_connected_in_a_browser(self, tmp_path: Path) -> None:
+        """Nobody yet is wrong, with the address to send them to; one who has left is a warning."""
+        page = {"web__public": "127.0.0.1:0", "web__public_url": "https://connect.example.org"}
+        async with serving(SMALL) as running:
+            config = owned(running, tmp_path, sma__grant="code", **page)
+            early = await examined(config)
+            engine = connect(config.ledger.path)
+            nobody = await examined(config)
+            for owner, state in (("roof", "Accepted"), ("barn", "Revoked")):
+                Owners(engine).record(Seen(owner=owner, state=state, grant="code"), utc_now())
+            some = await examined(config)
+            engine.dispose()
+
+        assert [each["consent"].state for each in (early, nobody, some)] == ["not checked", "wrong", "warning"]
+        assert "https://connect.example.org" in nobody["consent"].remedy
+        assert "roof: Accepted" in some["consent"].found
+        assert "barn: Revoked" in some["consent"].found
 
     async def test_an_api_that_says_nothing_does_not_hold_it_up(self, tmp_path: Path) -> None:
         """A list of plants that never comes is a warning; owners are asked for all the same."""

@@ -197,6 +197,45 @@ def test_how_work_ended() -> None:
     assert seen.get("last_success_timestamp_seconds", work="consent") == NOW.timestamp()
 
 
+def test_work_that_takes_days_is_counted_as_it_goes() -> None:
+    """Each row once: while it goes on, when it is done, and where an error ended it; other work in between."""
+    metrics = Metrics()
+    long, short = Report("backfill", NOW), Report("live", NOW, ended_at=NOW)
+    for _ in range(3):
+        long.rows["plant_energy_balance"] += 100
+        long.files += 1
+        long.days_settled += 7
+        metrics.came(long)
+        metrics.came(long)
+    short.rows["plant_energy_balance"] = 24
+    metrics.ran("live", short)
+    halfway = Scraped(metrics)
+    assert halfway.get("rows_total", table="plant_energy_balance") == 324
+    assert halfway.get("runs_total", work="backfill", outcome="complete") == 0
+
+    long.rows["device_power_ac"] = 5
+    long.misses.append(Miss("x", 2, "404"))
+    long.ended_at = NOW
+    metrics.ran("backfill", long)
+    metrics.ran("live", Report("live", NOW, ended_at=NOW))
+    done = Scraped(metrics)
+    assert done.get("rows_total", table="plant_energy_balance") == 324
+    assert done.get("rows_total", table="device_power_ac") == 5
+    assert (done.get("files_written_total"), done.get("series_days_total", settlement="settled")) == (3, 21)
+    assert done.get("series_days_total", settlement="failed") == 2
+
+
+def test_ordered_work_has_a_label() -> None:
+    """A backfill is one, whoever asked for it; what is of no lane is an order."""
+    metrics = Metrics()
+    for work in ("run", "purge", "replay", "backfill"):
+        metrics.did(work, 1.0, NOW)
+    seen = Scraped(metrics)
+
+    assert seen.get("runs_total", work="orders", outcome="complete") == 3
+    assert seen.get("runs_total", work="backfill", outcome="complete") == 1
+
+
 def test_tables_that_an_api_invents_do_not_grow_without_bound() -> None:
     """Two hundred have a name, the rest one together."""
     metrics = Metrics()

@@ -214,14 +214,17 @@ async def test_revoked_and_connected_again(running: Running, config: Config) -> 
 
 
 @pytest.mark.parametrize("more", [{}, {"pkce": False}, {"discovery": False}])
-async def test_pkce_where_it_is_offered(tmp_path: Path, more: dict[str, bool]) -> None:
+async def test_pkce_where_it_is_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, bool]) -> None:
     """The address carries a challenge exactly where the identity server offers S256, and the way works in any case."""
     async with serving(cloud(**more)) as running, code_client_of(code_configured(running, tmp_path)) as client:
+        answer, asked = running.cloud.answer, []
+        monkeypatch.setattr(running.cloud, "answer", lambda call: asked.append(call.raw_path) or answer(call))
         visit = await client.visit(NOWHERE)
         query = carried(client.address_of(visit))
         assert await admitted(client, running, ANN, ANN) == ANN
     digest = hashlib.sha256((visit.verifier or "").encode()).digest()
 
+    assert asked.count("/.well-known/openid-configuration") == 1
     assert query["redirect_uri"] == NOWHERE
     assert query["scope"] == "offline_access monitoringApi:read"
     assert query["state"] == visit.state

@@ -271,3 +271,15 @@ def test_deep_nesting_is_a_bad_body() -> None:
     """A body that nests without end does not end the process."""
     with pytest.raises(BadBody, match="not the JSON"):
         wire.decode(response(body=b'{"a":' * 100_000 + b"1" + b"}" * 100_000), dict)
+
+
+def test_a_careless_server_is_not_repeated() -> None:
+    """What was shown is taken out of an answer as it is and percent-encoded; short secrets too."""
+    body = b'{"message": "bad secret hunter/2, hunter%2F2 and nothing else"}'
+
+    assert wire.without(body, ("hunter/2", "")) == b'{"message": "bad secret [redacted], [redacted] and nothing else"}'
+
+
+def test_hushed_words_hold_no_token_and_no_address() -> None:
+    """Anything as long as a token is taken out, and addresses are masked."""
+    assert wire.hushed(f"no {'x' * 41} of ann@example.org") == "no [redacted] of a***@example.org"

@@ -28,7 +28,7 @@ from harvester.state.tables import METADATA, OWNER, PLANT, SECRET
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 ANN, BEN = "ann@example.org", "ben@example.net"
-NAMES = {"1": "Vicarage", "11": "Sawmill", "111": "Old Dairy", "2": "Mill"}
+NAMES = {"1": "Vicarage", "11": "Sawmill", "111": 'Müller\'s "Dairy"', "2": "Mill"}
 
 
 @pytest.fixture
@@ -97,14 +97,17 @@ def test_no_page_holds_anything_of_them(engine: Engine, file: Path) -> None:
     purged(engine, ANN, "1", "111")
     content = b"".join(f.read_bytes() for f in file.parent.glob("ledger.db*"))
 
-    assert [word for word in (b"Vicarage", b"Old Dairy", b"3000", b"3002", b"d-111-x") if word in content] == []
+    assert [word for word in (b"Vicarage", "Müller".encode(), b"3000", b"3002", b"d-111-x") if word in content] == []
     assert [word for word in (b"Sawmill", b"3001", b"d-11-x") if word not in content] == []
 
 
 def test_texts_that_name_them_go_and_others_stay(engine: Engine) -> None:
     """Facts and orders: a whole word counts, so that plant 11 is not plant 1; what holds for the lake stays."""
     ledger, orders = Ledger(engine), Orders(engine)
-    ledger.record("last_run", json.dumps({"warnings": ["plant 1 (Vicarage) is suspended"]}))
+    ledger.record(
+        "last_run", json.dumps({"warnings": ["plant 1 is suspended", "plant 2 is", NAMES["111"]], "rows": 11})
+    )
+    ledger.record("text", "Vicarage, and what is no JSON")
     ledger.record("other", json.dumps({"plant": "11"}))
     gone = orders.place("backfill", {"scope": {"plants": ["111"]}}, ["1/1"], placed_by="x", now=NOW)
     stays = orders.place("backfill", {"scope": {"plants": ["11"]}}, ["1/1"], placed_by="x", now=NOW)
@@ -112,11 +115,8 @@ def test_texts_that_name_them_go_and_others_stay(engine: Engine) -> None:
     purged(engine, ANN, "1", "111")
     left = {row[0]: row for row in dump(engine)["work_order"]}
 
-    assert (ledger.fact("last_run"), ledger.fact("other"), ledger.fact(LAKE_ID)) == (
-        None,
-        '{"plant": "11"}',
-        "lake-of-a-test",
-    )
+    assert json.loads(str(ledger.fact("last_run"))) == {"warnings": ["plant 2 is"], "rows": 11}
+    assert [ledger.fact(key) for key in ("text", "other", LAKE_ID)] == [None, '{"plant": "11"}', "lake-of-a-test"]
     assert gone not in left
     assert stays in left
     assert json.loads(left[at_work][2]) == {"owner": ANN, "scope": {"plants": []}}
@@ -151,7 +151,7 @@ def test_a_place_is_given_to_nobody_else(engine: Engine) -> None:
     inventory.see_plants([plant("9")], LATER)
     restoration.plant(plant("10"), None, first_seen=NOW, last_seen=NOW)
     with engine.connect() as db:
-        ordinals = {i: n for i, n in db.execute(sa.select(PLANT.c.plant_id, PLANT.c.ordinal))}
+        ordinals = dict(db.execute(sa.select(PLANT.c.plant_id, PLANT.c.ordinal)).all())
 
     assert ordinals == {"1": 0, "111": 2, "9": 4, "10": 5}
 

@@ -1,5 +1,6 @@
 """A lake of two owners with something of both in every corner, and a search of every byte of it."""
 
+import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -80,7 +81,7 @@ async def furnished(running: Running, folder: Path) -> Config:
             stores.inventory.add_alias("plant", f"old-{plant_id}", plant_id, NOW)
         publish_inventory(stores.lake.places, stores.inventory)
         facts = {**report.facts(), "warnings": [f"plant {p} is suspended" for p in plants_of(running, ANN)]}
-        stores.ledger.record("last_run", str(facts))
+        stores.ledger.record("last_run", json.dumps(facts))
     places = Places(config.lake.root)
     zones = {plant.plant_id: "Europe/Paris" for plant in running.cloud.world.plants()}
     record_replay(places, [], Replayed(at=NOW, first=FIRST, last=LAST, zones=zones))
@@ -189,3 +190,20 @@ def known_plants(config: Config) -> set[str]:
     """Return the plants that the ledger knows."""
     with readable(config) as stores:
         return {known.plant.plant_id for known in stores.inventory.plants()}
+
+
+class Interrupting:
+    """Progress that ends the work after so many files and steps."""
+
+    def __init__(self, after: int) -> None:
+        """End after the file or step with number *after*, counted from 1."""
+        self.left = after
+
+    def planned(self, slices: int) -> None:
+        """*slices* files and steps are to come."""
+
+    def advanced(self) -> None:
+        """One is behind."""
+        self.left -= 1
+        if not self.left:
+            raise InterruptedError
