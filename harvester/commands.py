@@ -25,7 +25,7 @@ from harvester.lake.inventory import publish_inventory
 from harvester.lake.measure import measure
 from harvester.lake.raw import Archive
 from harvester.listing import list_plants_of
-from harvester.questions import ages
+from harvester.questions import ages, budget
 from harvester.report import INCOMPLETE, OK, Report
 from harvester.state.inventory import KnownPlant
 
@@ -140,6 +140,8 @@ def status(config: Config, *, as_json: bool) -> int:
     """Print what lake and ledger hold."""
     with readable(config) as stores:
         facts = _status(stores, config.harvest.live_sets)
+    now_budget = budget.present(config, utc_now())
+    facts["budget"] = now_budget.facts()
     if as_json:
         show.as_json(facts)
         return OK
@@ -169,6 +171,7 @@ def status(config: Config, *, as_json: bool) -> int:
     for failed in facts["failed_sums"]:
         show.tell(f"  {failed['series']} {failed['of']}: {failed['reason']}")
     _tell_ages(facts["plants_fresh"])
+    show.tell(str(now_budget))
     last = facts["last_run"]
     if last:
         show.tell(f"Last run: {last['command']}, {last['began_at']}, exit code {last['exit_code']}")

@@ -111,23 +111,24 @@ async def ask_each(
     Trouble with one owner costs the others nothing. Where nobody answers any more, it ends, and those who are left
     count as failed too. Raises `Stop` errors.
     """
-    found, silent = Looked([], [], {}), 0
-    async with fetching(names, pull, workers=WORKERS, stop=asyncio.Event()) as outcomes:
+    found, silent, stop = Looked([], [], {}), 0, asyncio.Event()
+    async with fetching(names, pull, workers=WORKERS, stop=stop) as outcomes:
         async for outcome in outcomes:
             advanced()
             if isinstance(outcome, Failed):
                 found.failed[outcome.item] = outcome.error
                 silent = silent + 1 if isinstance(outcome.error, Unreachable | TimedOut) else 0
                 if silent >= (2 * WORKERS if found.read else HOPELESS):
-                    left = set(names) - found.failed.keys() - {consent.owner for consent in found.read}
-                    found.failed.update(dict.fromkeys(sorted(left), outcome.error))
-                    break
+                    stop.set()  # what is in flight may be answered still
                 continue
             silent = 0
             found.read.append(outcome.answer)
             if keep(outcome.answer):
                 change = note(owners, outcome.answer, now, requested=requested)
                 found.changes.extend([change] if change else [])
+    left = set(names) - found.failed.keys() - {consent.owner for consent in found.read}
+    reason = found.silence or Unreachable("not tried: the service answered nobody any more")
+    found.failed.update(dict.fromkeys(sorted(left), reason))
     return found
 
 

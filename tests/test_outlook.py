@@ -118,7 +118,7 @@ FATES = st.sampled_from(["settled", "settled", "open", "failed", "unasked"])
 
 
 @settings(
-    max_examples=25,
+    max_examples=40,
     stateful_step_count=12,
     deadline=None,
     suppress_health_check=list(HealthCheck),

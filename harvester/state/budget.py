@@ -10,10 +10,8 @@ import hashlib
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -23,7 +21,6 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Engine
 
 from harvester.model import WHOLE, Shard
-from harvester.state.database import refusal
 from harvester.state.tables import BUDGET
 
 UNEVEN = 1.25
@@ -139,7 +136,7 @@ class BudgetBook:
         rows, moment = self._rows(), now.timestamp()
         if any(row.saved_at > moment for row in rows):
             later = (BUDGET.c.credential == self._credential) & (BUDGET.c.saved_at > moment)
-            with self._speaking(), self._engine.begin() as db:
+            with self._engine.begin() as db:
                 db.execute(sa.update(BUDGET).where(later).values(saved_at=moment))
         own = [age for row in rows if row.shard == shard for age in row.ages(moment, self._window, ahead=True)]
         others = sorted(
@@ -177,7 +174,7 @@ class BudgetBook:
             "saved_at": now.timestamp(),
         }
         row = {"credential": self._credential, "shard": str(shard), **facts}
-        with self._speaking(), self._engine.begin() as db:
+        with self._engine.begin() as db:
             db.execute(sqlite.insert(BUDGET).values(row).on_conflict_do_update(set_=facts))
 
     def told(self, shard: Shard) -> Learned | None:
@@ -205,16 +202,8 @@ class BudgetBook:
         granted = sum(learned.granted for learned in taught)
         return Learned(limit=sum(limits) // shard.of, granted=granted // shard.of, at=now)
 
-    @contextmanager
-    def _speaking(self) -> Iterator[None]:
-        """Turn what the database cannot do into `LedgerError`: a record that fails must not end a run."""
-        try:
-            yield
-        except sa.exc.DBAPIError as error:
-            raise refusal(Path(self._engine.url.database or ""), error) from error
-
     def _rows(self) -> list[_Row]:
-        with self._speaking(), self._engine.connect() as db:
+        with self._engine.connect() as db:
             found = db.execute(sa.select(BUDGET).where(BUDGET.c.credential == self._credential)).all()
         rows = []
         for _, name, limit, text, saved_at in found:

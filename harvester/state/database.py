@@ -63,13 +63,14 @@ def knows(version: str) -> bool:
     return version == VERSION or _migrations().knows(version)
 
 
-def _translate(file: Path, context: sa.engine.ExceptionContext) -> None:
+def _translate(file: Path, context: sa.engine.ExceptionContext) -> LedgerError | None:
     """Turn what the database cannot do into one of our errors; a mistake of ours in a statement stays what it is."""
     found = context.sqlalchemy_exception
     if isinstance(found, sa.exc.OperationalError | sa.exc.DatabaseError) and not isinstance(
         found, sa.exc.IntegrityError | sa.exc.ProgrammingError
     ):
-        context.chained_exception = refusal(file, found)
+        return refusal(file, found)
+    return None
 
 
 def _make_folder(file: Path) -> None:

@@ -107,13 +107,11 @@ class TestRecipe:
         assert "operator" in KEYS["web"]
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Do what the first two stages do, in a folder instead of an image; return the environment they make.
+def built(root: Path) -> Path:
+    """Do what the first two stages do, in *root* instead of an image; return the environment they make.
 
-    Their own RUN lines are run by a shell, with the image's folders replaced by ones of this folder.
+    Their own RUN lines are run by a shell, with the image's folders replaced by ones of *root*.
     """
-    root = tmp_path_factory.mktemp("image")
     places = {
         place: str(root / place.strip("/").replace("/", "-")) for place in ("/src", "/wheels", "/opt/sma-harvester")
     }
@@ -123,17 +121,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
             text = re.sub(rf"(?<![\w/-]){re.escape(place)}(?![\w-])", here, text)
         return text
 
+    work = Path(places["/src"])
+    work.mkdir()
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     for stage in stages()[:2]:
-        work = Path(places["/src"])
-        work.mkdir(exist_ok=True)
-        settings = {name: moved(value) for name, value in variables(stage).items() if name != "PIP_NO_CACHE_DIR"}
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        env = {
-            **{k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
-            **settings,
-            "PATH": path,
-            "PIP_NO_COMPILE": "1",
-        }
+        # what pip has fetched before is used, and nothing is compiled: both only save time
+        given = {name: moved(value) for name, value in variables(stage).items() if name != "PIP_NO_CACHE_DIR"}
+        env = {**own, **given, "PATH": path, "PIP_NO_COMPILE": "1"}
         for step, value in stage:
             if step == "COPY" and not value.startswith("--"):
                 put(value.split(), work)
@@ -166,27 +161,24 @@ def said(environment: Path, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.timeout(900)  # a busy machine unpacks for minutes what an idle one does in half of one
 class TestSteps:
     """The steps, run in a clean virtual environment."""
 
-    def test_they_make_a_harvester_that_works_alone(self, built: Path) -> None:
-        """The version, the settings' schema and the lake's dictionary come from the installed wheel."""
-        place = said(built, "python", "-c", "import harvester; print(harvester.__file__)").strip()
-
-        assert Path(place).is_relative_to(built)
-        assert said(built, "harvester", "--version").strip() == __version__
-        assert '"$schema"' in said(built, "harvester", "schema", "config")
-        assert "plant_energy_balance" in said(built, "harvester", "schema", "lake")
-
-    def test_they_install_what_the_constraints_say_and_the_migrations_too(self, built: Path) -> None:
-        """Every distribution has its bound version; no installer is left; data files are in the wheel."""
+    @pytest.mark.timeout(900)  # a busy machine unpacks for minutes what an idle one does in half of one
+    def test_they_make_a_harvester_that_works_alone(self, tmp_path: Path) -> None:
+        """The command comes from the wheel, whole; every library is as the constraints say; no installer is left."""
+        made = built(tmp_path)
+        place = said(made, "python", "-c", "import harvester; print(harvester.__file__)").strip()
         code = "from importlib.metadata import distributions as d; print(*{x.name + '==' + x.version for x in d()})"
-        found = {name.lower().replace("_", "-") for name in said(built, "python", "-c", code).split()}
+        found = {name.lower().replace("_", "-") for name in said(made, "python", "-c", code).split()}
         bound = (ROOT / "constraints.txt").read_text(encoding="utf-8").lower().replace("_", "-").split()
 
+        assert Path(place).is_relative_to(made)
+        assert said(made, "harvester", "--version").strip() == __version__
+        assert '"$schema"' in said(made, "harvester", "schema", "config")
+        assert "plant_energy_balance" in said(made, "harvester", "schema", "lake")
         assert len(found) > 20
         assert found - set(bound) == {f"sma-harvester=={__version__}"}
         assert any(name.startswith("uvloop==") for name in found)
-        assert list(built.glob("lib/*/site-packages/harvester/state/migrations/versions/v0001_first.py"))
-        assert list(built.glob("lib/*/site-packages/harvester/py.typed"))
+        assert list(made.glob("lib/*/site-packages/harvester/state/migrations/versions/v0001_first.py"))
+        assert list(made.glob("lib/*/site-packages/harvester/py.typed"))
