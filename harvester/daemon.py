@@ -138,7 +138,9 @@ class Daemon:
         self._woken = asyncio.Event()
         self.lane: Lane | None = None
         """What it is at."""
-        self.turned_at = clock()
+        self.job: Job | None = None
+        """The same, if it has begun."""
+        self.turned_at: datetime = self._wall()
         """When it last looked what to do."""
 
     def post(self, lane: Lane) -> None:
@@ -163,7 +165,7 @@ class Daemon:
         others = [asyncio.create_task(self._follow_orders()), asyncio.create_task(self._wake_at(stop))]
         try:
             while not stop.is_set():
-                self.turned_at = self._clock()
+                self.turned_at = self._wall()
                 lane = self._rota.choose(self.pending, self._clock(), self._limit())
                 if lane is None:
                     await self._rest()
@@ -219,7 +221,7 @@ class Daemon:
         if done is None:
             self._halted[lane] = job
             return
-        self._watch.ended(lane.name.lower(), done)
+        self._ended(lane.name.lower(), done)
         if lane is Lane.DISCOVER:  # what is new is asked at once
             for after in (Lane.LIVE, Lane.SETTLE, Lane.BACKFILL):
                 self.post(after)
@@ -235,10 +237,16 @@ class Daemon:
             taken.progress.halted()
             return
         if done is not None:
-            self._watch.ended(taken.order.command, done)
+            self._ended(taken.order.command, done)
         code = INTERRUPTED if done is None else done.exit_code
         result = None if done is None else {"facts": dict(done.facts), "text": show.printed(done.tell)}
         await self._finish(taken, code, result)
+
+    def _ended(self, work: str, done: Done) -> None:
+        self._watch.ended(work, done)
+        if done.report is not None:  # a look that finds nothing due is no news
+            tell = log.info if done.report.slices or done.exit_code else log.debug
+            tell("run.done", **done.report.log_line())
 
     async def _give_up(self, taken: _Taken | None, exit_code: int, reason: str) -> None:
         if taken is not None:
@@ -257,17 +265,19 @@ class Daemon:
     async def _attended(self, job: Job, lane: Lane, stop: asyncio.Event, taken: _Taken | None = None) -> Done | None:
         """Let *job* work; halt it where the daemon is told to stop, or something else is more urgent."""
         attending = asyncio.create_task(self._attend(job, lane, stop, taken))
+        self.job = job
         try:
             return await job.go_on()
         finally:
             attending.cancel()
+            self.job = None
 
     async def _attend(self, job: Job, lane: Lane, stop: asyncio.Event, taken: _Taken | None) -> None:
         while True:
             withdrawn = taken is not None and not taken.stands
             if stop.is_set() or withdrawn or self._rota.gives_way(lane, self.pending, self._clock(), self._limit()):
                 job.halt.set()
-            self.turned_at = self._clock()
+            self.turned_at = self._wall()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _follow_orders(self) -> None:

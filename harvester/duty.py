@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import structlog
 
-from harvester.compose import Stop, asking, utc_now, writable
+from harvester import __version__
+from harvester.compose import Readable, Stop, asking, keyring_of, readable, scope_of, utc_now, writable
 from harvester.config import Cadence, Config
 from harvester.daemon import Daemon
-from harvester.errand import Done
-from harvester.errors import ConfigError
+from harvester.errors import ConfigError, HarvestError
+from harvester.intake import Stores
 from harvester.lake.lock import DAEMON
 from harvester.lanes import Lane, Rota
 from harvester.model import Shard
+from harvester.ops.alerts import Alerts
+from harvester.ops.attention import Limits
+from harvester.ops.connect import serving_connect
+from harvester.ops.contact import Contact
+from harvester.ops.lookout import Lookout, Sources
+from harvester.ops.metrics import Metrics
+from harvester.ops.watching import Watching
+from harvester.ops.web import serving_operator
+from harvester.panel import Panel
+from harvester.questions.standing import shares
 from harvester.report import OK
 from harvester.rounds import Rounds
 from harvester.schedule import ticking
+from harvester.sma.client import Client
+from harvester.sma.code_client import CodeClient
 from harvester.sma.tally import Call, OnRequest
+
+LOOK_SECONDS = 60.0
+"""How often fleet, owners and disk are looked at."""
+COUNT_SECONDS = 5.0
+"""How often what has become durable is counted while work goes on."""
 
 log = structlog.get_logger()
 
@@ -36,49 +57,150 @@ class Calls:
             listener(call)
 
 
-class LogWatch:
-    """Tells the log."""
-
-    def began(self, work: str) -> None:
-        """Hear that a piece of work takes its turn."""
-
-    def ended(self, work: str, done: Done) -> None:
-        """Hear that it is done, and durable."""
-        log.info("work.done", work=work, exit_code=done.exit_code)
-
-    def broke(self, work: str, error: Exception) -> None:
-        """Hear that it ended with an error."""
-        log.warning("work.broke", work=work, reason=str(error))
-
-
 async def serve(config: Config, shard: Shard) -> int:
     """Run the daemon of *shard* until it is told to stop, and return the exit code; raises `Stop` errors."""
     if not shard.whole and config.sma.grant == "code":
         raise ConfigError('--shard works with sma.grant = "custom": two daemons cannot share an owner\'s token')
-    stop = Stop()
+    stop, calls = Stop(), Calls()
     try:
-        with writable(config, DAEMON, shard) as stores, stop.listening():
-            calls = Calls()
+        with writable(config, DAEMON, shard) as stores, readable(config) as read, stop.listening():
             async with asking(config, stores, shard=shard, on_request=calls.tell) as client:
-                rounds = Rounds(config=config, client=client, stores=stores, shard=shard, wall=utc_now)
-                daemon = Daemon(
-                    rounds,
-                    stores.orders,
-                    Rota(config.rate.window_seconds),
-                    LogWatch(),
-                    limit=lambda: client.pace.limit,
-                    live_apart=config.lake.publish_seconds,
-                )
-                calls.listeners.append(daemon.spent)
-                with ticking(cadences(config, shard), daemon.post):
-                    for lane in first_of(shard):
-                        daemon.post(lane)
-                    await daemon.serve(stop.event)
+                await _served(config, stores, read, client, calls=calls, stop=stop.event, shard=shard)
     except asyncio.CancelledError:
         if not stop.signal:
             raise
     log.info("daemon.drained")
     return OK
+
+
+async def _served(  # the parts that meet here
+    config: Config,
+    stores: Stores,
+    read: Readable,
+    client: Client,
+    *,
+    calls: Calls,
+    stop: asyncio.Event,
+    shard: Shard,
+) -> None:
+    metrics = Metrics(version=__version__, stale_seconds=3600 * config.alerts.stale_hours)
+    contact, watching = Contact(utc_now), Watching(metrics, utc_now)
+    rounds = Rounds(config=config, client=client, stores=stores, shard=shard, wall=utc_now)
+    daemon = Daemon(
+        rounds,
+        stores.orders,
+        Rota(config.rate.window_seconds),
+        watching,
+        limit=lambda: client.pace.limit,
+        live_apart=config.lake.publish_seconds,
+    )
+    calls.listeners += [daemon.spent, metrics.on_request, contact.on_request]
+    alerts = _alerts(config, stores, metrics)
+    lookout = _lookout(config, stores, read, metrics, alerts, contact)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(alerts.aclose)
+        next_of = stack.enter_context(ticking(cadences(config, shard), daemon.post))
+        panel = Panel(
+            config=config,
+            daemon=daemon,
+            pace=client.pace,
+            watching=watching,
+            lookout=lookout,
+            alerts=alerts,
+            contact=contact,
+            measures=metrics,
+            next_of=next_of,
+            wall=utc_now,
+            began_at=utc_now(),
+        )
+        await _open_doors(stack, config, client, daemon, panel)
+        stack.push_async_callback(_ended, asyncio.create_task(_look_around(lookout, watching, shard)))
+        stack.push_async_callback(_ended, asyncio.create_task(_count(daemon, metrics, client)))
+        for lane in first_of(shard):
+            daemon.post(lane)
+        await daemon.serve(stop)
+
+
+def _alerts(config: Config, stores: Stores, metrics: Metrics) -> Alerts:
+    url = config.alerts.webhook_url
+    return Alerts(
+        url.get_secret_value() if url else None,
+        stores.ledger,
+        host=socket.gethostname(),
+        wall=utc_now,
+        notified=metrics.notified,
+    )
+
+
+def _lookout(
+    config: Config, stores: Stores, read: Readable, metrics: Metrics, alerts: Alerts, contact: Contact
+) -> Lookout:
+    scope, settle_after = scope_of(config), timedelta(days=config.harvest.settle_days)
+    sources = Sources(
+        inventory=read.inventory,
+        history=read.history,
+        owners=stores.owners,
+        quarantine=stores.quarantine,
+        root=config.lake.root,
+        scope=scope,
+        live_sets=config.harvest.live_sets,
+        shares=lambda now: shares(read.history, scope, config.harvest.since, settle_after=settle_after, now=now),
+    )
+    limits = Limits(
+        stale_hours=config.alerts.stale_hours,
+        pending_days=config.alerts.pending_days,
+        disk_free_percent=config.alerts.disk_free_percent,
+        silence_seconds=config.alerts.silence_windows * config.rate.window_seconds,
+    )
+    return Lookout(sources, metrics=metrics, alerts=alerts, contact=contact, wall=utc_now, limits=limits)
+
+
+async def _open_doors(stack: AsyncExitStack, config: Config, client: Client, daemon: Daemon, panel: Panel) -> None:
+    """Open the operator's listener and, in the code grant, the owners'."""
+    web = config.web
+    if web.operator:
+        password = web.operator_password.get_secret_value() if web.operator_password else None
+        url = await stack.enter_async_context(serving_operator(web.operator, panel, password=password))
+        log.info("operator.listening", url=url)
+    if web.public and web.public_url and isinstance(client, CodeClient):
+        connecting = serving_connect(
+            web.public,
+            client,
+            public_url=web.public_url,
+            keyring=keyring_of(config),
+            wall=utc_now,
+            on_connected=lambda _owner: daemon.post(Lane.DISCOVER),
+        )
+        log.info("connect.listening", url=await stack.enter_async_context(connecting), public_url=web.public_url)
+
+
+async def _look_around(lookout: Lookout, watching: Watching, shard: Shard) -> None:
+    """Tell metrics and alerts how the fleet stands, which is for one daemon to do."""
+    while shard.first:
+        seen = watching.turns
+        try:
+            await lookout.look()
+        except HarvestError as error:
+            log.warning("lookout.blind", reason=str(error))
+        for _ in range(int(LOOK_SECONDS / COUNT_SECONDS)):
+            await asyncio.sleep(COUNT_SECONDS)
+            if watching.turns != seen:
+                break
+
+
+async def _count(daemon: Daemon, metrics: Metrics, client: Client) -> None:
+    """Count what has become durable, and what is left of the budget."""
+    while True:
+        if daemon.job is not None and daemon.job.report is not None:
+            metrics.came(daemon.job.report)
+        pace = client.pace
+        metrics.budget(limit=pace.limit, spent=pace.spent, pause_left=pace.pause_left)
+        await asyncio.sleep(COUNT_SECONDS)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def cadences(config: Config, shard: Shard) -> Mapping[Lane, Cadence]:

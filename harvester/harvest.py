@@ -47,11 +47,12 @@ class Harvest:
         self._workers = terms.workers
         self._wall = wall
         self._stop = stop
-        self._report = Report("", wall())
+        self.report = Report("", wall())
+        """What it came to so far."""
         self._intake = Intake(
             client,
             stores,
-            self._report,
+            self.report,
             terms,
             wall=wall,
             stop=stop,
@@ -63,17 +64,17 @@ class Harvest:
     async def run(self, wanted: Wanted) -> Report:
         """Ask what is due of what is *wanted*; raises `Stop` errors, everything else is in the report."""
         before = self._client.counts
-        self._report.command = wanted.command
+        self.report.command = wanted.command
         await self._harvest(await self._enumerate(wanted.scope), wanted)
-        plan.refuse_nothing(wanted.scope, self._report.series)
+        plan.refuse_nothing(wanted.scope, self.report.series)
         await asyncio.to_thread(publish_inventory, self._stores.lake.places, self._stores.inventory)
         return self._concluded(before)
 
     async def discover(self) -> Report:
         """Enumerate what there is, and nothing else; raises `Stop` errors."""
         before = self._client.counts
-        self._report.command = "discover"
-        self._report.plants = len(await self._enumerate(Scope()))
+        self.report.command = "discover"
+        self.report.plants = len(await self._enumerate(Scope()))
         await asyncio.to_thread(publish_inventory, self._stores.lake.places, self._stores.inventory)
         return self._concluded(before)
 
@@ -83,12 +84,12 @@ class Harvest:
         Called again, it goes on where it was stopped: nothing is asked twice, and all is in one report.
         """
         before = self._client.counts
-        self._report.command = wanted.command
+        self.report.command = wanted.command
         await self._harvest(self._known(wanted.scope), wanted)
         return self._concluded(before)
 
     async def _harvest(self, plants: Sequence[KnownPlant], wanted: Wanted) -> None:
-        self._report.plants = len(plants)
+        self.report.plants = len(plants)
         mine = [known for known in plants if self._shard.takes(known.part)]
         for part, members in in_turn(self._stores.ledger, mine, wanted):
             if self._stop.is_set():
@@ -101,7 +102,7 @@ class Harvest:
         return [p for p in listed if scope.takes_plant(p.plant.plant_id) and self._has_zone(p.plant)]
 
     def _concluded(self, before: Counts) -> Report:
-        report, counts = self._report, self._client.counts.since(before)
+        report, counts = self.report, self._client.counts.since(before)
         report.requests.update({kind.value: number for kind, number in counts.requests.items()})
         report.throttled += counts.throttled
         report.bytes_read += counts.bytes_read
@@ -117,20 +118,20 @@ class Harvest:
         asked = [known for known in visible if scope.takes_plant(known.plant.plant_id)]
         unexplored = due_for_exploration(asked, now)
         trouble = await explore(self._client, inventory, unexplored, now=now, workers=self._workers, stop=self._stop)
-        self._report.misses.extend(Miss(f"{t.plant_id} devices and sets", 0, str(t.error)) for t in trouble)
+        self.report.misses.extend(Miss(f"{t.plant_id} devices and sets", 0, str(t.error)) for t in trouble)
         left = await departures(
             self._client, inventory, self._stores.succession, self._stores.owners, self._owners, now=now
         )
-        self._report.warnings.extend(told(left))
+        self.report.warnings.extend(told(left))
         names = {known.plant.plant_id for known in asked}
-        self._report.warnings.extend(f"no visible plant has the id {name}" for name in sorted(scope.plants - names))
+        self.report.warnings.extend(f"no visible plant has the id {name}" for name in sorted(scope.plants - names))
         return [p for p in inventory.plants() if p.plant.plant_id in names and self._has_zone(p.plant)]
 
     def _has_zone(self, plant: Plant) -> bool:
         try:
             clock.zone(plant.timezone)
         except clock.UnknownZone as error:
-            self._report.misses.append(Miss(f"{plant.plant_id} ({plant.name})", 0, str(error)))
+            self.report.misses.append(Miss(f"{plant.plant_id} ({plant.name})", 0, str(error)))
             return False
         return True
 
@@ -138,7 +139,7 @@ class Harvest:
         """Ask what is due of one part until nothing is: spoiled answers and days a Week left out come again."""
         due = DueNow(self._stores.inventory, self._stores.ledger, number, plants, wanted)
         self._seen[number] = due.series
-        self._report.series = sum(self._seen.values())
+        self.report.series = sum(self._seen.values())
         part = Part(
             zones={plant.plant_id: plant.timezone for plant in plants},
             series=due.known,

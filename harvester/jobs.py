@@ -20,6 +20,10 @@ class Job(Protocol):
     halt: asyncio.Event
     """Set by who needs the daemon for something more urgent."""
 
+    @property
+    def report(self) -> Report | None:
+        """What a harvest has come to so far."""
+
     async def go_on(self) -> Done | None:
         """Work until it is done; return None where it was halted before. Raises the errors of ``harvester.errors``."""
 
@@ -35,6 +39,11 @@ class HarvestJob:
     begins_with: Callable[[Wanted], Awaitable[Report]]
     """What it does first: `run`, which discovers, or `go_on`."""
     _begun: bool = False
+
+    @property
+    def report(self) -> Report:
+        """What it has come to so far."""
+        return self.harvest.report
 
     async def go_on(self) -> Done | None:
         """Harvest; the report is of all turns together."""
@@ -55,6 +64,7 @@ class OneGo:
 
     work: Callable[[], Awaitable[Done]]
     halt: asyncio.Event = field(default_factory=asyncio.Event)
+    report: None = None
 
     async def go_on(self) -> Done | None:
         """Do it."""
@@ -68,6 +78,7 @@ class Steps:
     steps: Iterator[object]
     done: Callable[[], Done]
     halt: asyncio.Event = field(default_factory=asyncio.Event)
+    report: None = None
 
     async def go_on(self) -> Done | None:
         """Take steps."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -26,8 +26,10 @@ logging.getLogger("apscheduler").setLevel(logging.WARNING)
 
 
 @contextmanager
-def ticking(cadences: Mapping[Work, Cadence], post: Callable[[Work], None]) -> Iterator[None]:
-    """Call *post* for each kind of work when it is due, on the running loop.
+def ticking(
+    cadences: Mapping[Work, Cadence], post: Callable[[Work], None]
+) -> Iterator[Callable[[Work], datetime | None]]:
+    """Call *post* for each kind of work when it is due, on the running loop; yield who tells when that is next.
 
     A tick that was missed, because the machine slept or the loop was busy, comes late and once.
     """
@@ -41,8 +43,13 @@ def ticking(cadences: Mapping[Work, Cadence], post: Callable[[Work], None]) -> I
     for work, cadence in cadences.items():
         scheduler.add_job(tick, _trigger(cadence), args=[work], id=str(work))
     scheduler.start()
+
+    def next_of(work: Work) -> datetime | None:
+        job = scheduler.get_job(str(work))
+        return job.next_run_time if job else None
+
     try:
-        yield
+        yield next_of
     finally:
         scheduler.shutdown(wait=False)
 

@@ -159,21 +159,35 @@ def _clock(client: Client) -> Finding:
 
 async def _consent(config: Config, client: Client, *, spent: bool) -> Finding:
     """Tell who has agreed, and whether their plants are listed."""
-    listed = await _plants(config, client, spent=spent)
     owners = config.sma.owners[:MOST_OWNERS]
     answers = await asyncio.gather(*(_answer(client, owner) for owner in owners))
+    # a list of plants costs a request: not beyond the budget, nor at the cost of a process that is spending it
+    held = machine.writers(config)
+    if spent or held:
+        why = "the budget of this window is spent" if spent else f"{held[0]} spends the budget"
+        listed = _unlisted(why, answers)
+    else:
+        listed = await _plants(client)
     told = [_told(owner, answer) for owner, answer in zip(owners, answers, strict=True)]
     if len(config.sma.owners) > MOST_OWNERS:
         told.append(ok("consent", f"{len(config.sma.owners) - MOST_OWNERS} more owners are not asked for"))
     return together("consent", [listed, *told])
 
 
-async def _plants(config: Config, client: Client, *, spent: bool) -> Finding:
-    """List the plants, but not at the cost of a process that is spending the same budget, nor beyond it."""
-    if spent:
-        return ok("consent", "plants are not asked for: the budget of this window is spent")
-    if held := machine.writers(config):
-        return ok("consent", f"plants are not asked for: {held[0]} spends the budget")
+_REQUEST = "`harvester consent request` has SMA ask the owners by e-mail."
+
+
+def _unlisted(why: str, answers: Sequence[Consent | Exception]) -> Finding:
+    """Judge by the owners' *answers* alone."""
+    found = f"plants are not asked for: {why}"
+    states = [answer.state for answer in answers if isinstance(answer, Consent)]
+    if states and len(states) == len(answers) and ConsentState.ACCEPTED not in states:
+        return wrong("consent", f"{found}; no owner has accepted", _REQUEST)
+    return ok("consent", found)
+
+
+async def _plants(client: Client) -> Finding:
+    """List the plants."""
     try:
         async with asyncio.timeout(PATIENCE):
             plants = await client.plants()
@@ -183,7 +197,7 @@ async def _plants(config: Config, client: Client, *, spent: bool) -> Finding:
         return warning("consent", _words(error, client), "Try again later.")
     if plants:
         return ok("consent", f"{len(plants):,} plants are visible")
-    return wrong("consent", "no plant is visible", "`harvester consent request` has SMA ask the owners by e-mail.")
+    return wrong("consent", "no plant is visible", _REQUEST)
 
 
 async def _answer(client: Client, owner: str) -> Consent | Exception:
@@ -196,7 +210,7 @@ async def _answer(client: Client, owner: str) -> Consent | Exception:
 
 _REMEDIES = {
     ConsentState.PENDING: "An owner who is Pending has a mail to answer; `harvester consent request` repeats it.",
-    ConsentState.NOT_ASKED: "`harvester consent request` has SMA ask the owners by e-mail.",
+    ConsentState.NOT_ASKED: _REQUEST,
     ConsentState.EXPIRED: "`harvester consent request` asks again those whose request has expired.",
     ConsentState.REJECTED: "Talk to an owner who has rejected or revoked; `harvester consent request` asks again.",
     ConsentState.REVOKED: "Talk to an owner who has rejected or revoked; `harvester consent request` asks again.",

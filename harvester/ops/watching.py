@@ -28,6 +28,8 @@ class Watching:
         self._began: dict[str, datetime] = {}
         self.runs: deque[Run] = deque(maxlen=KEPT)
         """What ended, the newest first."""
+        self.turns = 0
+        """How many pieces of work have ended."""
 
     def began(self, work: str) -> None:
         """Hear that a piece of *work* takes its turn; one that was halted goes on."""
@@ -35,6 +37,7 @@ class Watching:
 
     def ended(self, work: str, done: Done) -> None:
         """Hear that it is done, and durable."""
+        self.turns += 1
         now = self._wall()
         began = self._began.pop(work, now)
         if done.report is not None:
@@ -49,6 +52,7 @@ class Watching:
 
     def broke(self, work: str, error: Exception) -> None:
         """Hear that it ended with an error."""
+        self.turns += 1
         now = self._wall()
         began = self._began.pop(work, now)
         known = isinstance(error, HarvestError)

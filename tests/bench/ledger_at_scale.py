@@ -1,6 +1,7 @@
 """How large and how fast the ledger of a real fleet is: 10,000 plants, 43 series each, half a year settled.
 
-Prints the size of the file, the time to find the due work of one part, and the time to commit 10,000 slices.
+Prints the size of the file, the time to find the next due work of one part, and the time to commit 10,000 slices, each
+beside its goal; and, to compare, how long a look at everything and a plan for 2,000 plants take.
 
     python tests/bench/ledger_at_scale.py [--plants 10000]
 """
@@ -17,15 +18,18 @@ import sqlalchemy as sa
 from harvester import plan
 from harvester.due import DueNow, Wanted
 from harvester.plan import Scope
+from harvester.questions.estimate import estimate
 from harvester.state import packed
 from harvester.state.database import connect
 from harvester.state.inventory import Inventory
-from harvester.state.ledger import Ledger, Read
+from harvester.state.ledger import Failure, Ledger, Read
+from harvester.state.period_ledger import PeriodLedger
 from harvester.state.tables import DEVICE, MONTH, OPEN_DAY, PLANT, SERIES, to_number, to_seconds
 from harvester.week import Convention, WeekRule
 
 NOW = datetime(2026, 7, 6, 12, tzinfo=UTC)
 FIRST, SETTLED = date(2026, 1, 1), date(2026, 7, 2)
+FAILED = NOW - timedelta(days=2)
 SERIES_OF_A_PLANT = 43
 PLANTS_PER_FILE = 100
 
@@ -78,30 +82,53 @@ def fill(engine: sa.Engine, plants: int) -> None:
             )
             waiting = {"failed": False, "attempts": 0, "rows": 288, "asked_at": to_seconds(NOW)}
             waiting["next_at"] = to_seconds(NOW + timedelta(hours=5))
-            db.execute(sa.insert(OPEN_DAY), [{"series_id": i, "day": d, **waiting} for i in ids for d in opened])
+            opened_days = [{"series_id": i, "day": d, "part": part, **waiting} for i in ids for d in opened]
+            db.execute(sa.insert(OPEN_DAY), opened_days)
 
 
 def measure(engine: sa.Engine, plants: int) -> None:
     """Find due work and commit, several times each."""
     ledger, inventory = Ledger(engine), Inventory(engine, plants_per_file=PLANTS_PER_FILE)
-    wanted = Wanted(command="bench", scope=Scope(), span_of=plan.between(SETTLED - timedelta(days=4), NOW.date()))
+    sums = PeriodLedger(engine)
     part = plants // PLANTS_PER_FILE // 2
     members = [known.plant for known in inventory.plants() if known.part == part]
     rule = WeekRule((Convention.DATE,))
-    begun = time.perf_counter()
-    due = DueNow(inventory, ledger, part, members, wanted)
-    print(f"series of one part read in  {1e3 * (time.perf_counter() - begun):8.1f} ms")
-    print(f"nothing due, one part       {best(lambda: due.batches(rule, NOW, leave=lambda _: False)):8.1f} ms")
+    recent = plan.recent(lambda today, _: today - timedelta(days=7), ("Set0",), NOW)
+    run = Wanted(command="run", scope=Scope(), span_of=recent, resume=True)
+    live = Wanted(command="live", scope=Scope(sets=frozenset({"Set0"})), span_of=plan.running(NOW))
+
+    def look(wanted: Wanted, now: datetime, *, keep: bool = False) -> int:
+        """Do what a pass does with one part; return the slices that are due."""
+        due = DueNow(inventory, ledger, part, members, wanted)
+        assert due.series
+        found = 0
+        for within in due.pieces(rule, now):
+            found += sum(len(b.slices) for b in due.batches(rule, now, leave=lambda _: False, within=within))
+            if keep:
+                due.remember()
+        due.sums(sums, now, leave=lambda _: False)
+        return found
+
     later = NOW + timedelta(hours=6)
-    found = due.batches(rule, later, leave=lambda _: False)
-    slices = sum(len(batch.slices) for batch in found)
-    print(f"{slices:,} due, one part    {best(lambda: due.batches(rule, later, leave=lambda _: False)):8.1f} ms")
+    print(f"first look at a part        {best(lambda: look(run, NOW), 1):8.1f} ms")
+    look(run, NOW, keep=True)
+    print(f"nothing due, one part       {best(lambda: look(run, NOW)):8.1f} ms   (goal: at most 5)")
+    print(f"live, nothing due, one part {best(lambda: look(live, NOW)):8.1f} ms   (goal: at most 5)")
+    one = Failure(series_id=part * PLANTS_PER_FILE * SERIES_OF_A_PLANT + 1, day=SETTLED, failed_at=FAILED, reason="503")
+    ledger.commit([], [one])
+    print(f"{look(run, NOW)} due, one part           {best(lambda: look(run, NOW)):8.1f} ms   (goal: at most 5)")
+    print(f"{look(run, later):,} due, one part       {best(lambda: look(run, later)):8.1f} ms")
     reads = [
         Read(series_id=i + 1, day=SETTLED + timedelta(days=n), rows=288, asked_at=NOW, next_at=None)
         for i in range(10_000)
         for n in range(1, 4)
     ]
     print(f"10,000 slices committed in  {best(lambda: ledger.commit(reads), 3):8.1f} ms   (goal: below 500)")
+    some = frozenset(known.plant.plant_id for known in inventory.plants()[:2_000])
+    week = plan.between(SETTLED - timedelta(days=90), SETTLED)
+    planned = Wanted(command="plan", scope=Scope(plants=some), span_of=week)
+    took = best(lambda: estimate(inventory, ledger, planned, NOW, sums), 1) / 1e3
+    print(f"{len(some):,} plants planned in     {took:8.1f} s")
 
 
 def best(work: object, times: int = 5) -> float:

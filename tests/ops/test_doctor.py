@@ -210,8 +210,13 @@ class TestOwners:
             running.cloud.reset_counts()
             with writing(Places(config.lake.root), command="daemon", now=utc_now()):
                 found = await examined(config)
+                for owner in (ONE, TWO):
+                    running.cloud.revoke(owner)
+                alone = await examined(config)
             requests = running.cloud.counts.as_dict()["requests"]
 
+        assert alone["consent"].state == "wrong"
+        assert "no owner has accepted" in alone["consent"].found
         assert "plants" not in requests
         assert "harvester daemon" in found["consent"].found
         assert found["consent"].state == "ok"
