@@ -84,9 +84,13 @@ class Outlook:
             return self._agenda.members(replace(self._look, sets=names, level=Level.PLANT.value))
         found: list[int] = []
         for name in names:
+            told = {(plant.plant_id, each): wish for plant, each, wish, _ in self._wishes_of(now)}
             wanted: dict[str, tuple[date, date]] = {}
             for plant_id, plant in self._plants.items():
-                if span := self._of_plant(plant, name, now, ended.get(plant_id)):
+                span = told.get((plant_id, name)) or told.get((plant_id, REST))
+                if plant_id in ended or span is None:
+                    span = self._of_plant(plant, name, now, ended.get(plant_id))
+                if span:
                     wanted[plant_id] = (span.first, span.last)
             found.extend(ledger.unsure(wanted, name, now, resume=self._resume))
         return found
@@ -112,15 +116,18 @@ class Outlook:
 
     def _bounds(self, now: datetime, within: Span) -> Iterator[Bound]:
         """Yield what is wanted *within* some days of each plant, by sets that have days of their own."""
-        if self._wishes[0] != now:  # mostly the same questions are asked about several spans of days
-            self._wishes = (now, list(self._wished(now)))
-        for plant, name, wish, began in self._wishes[1]:
+        for plant, name, wish, began in self._wishes_of(now):
             span, floor = wish.within(within), max(began, within.first)
             if span or (self._resume and floor <= span.last):
                 yield Bound(plant.plant_id, name, span.first, span.last, floor)
 
+    def _wishes_of(self, now: datetime) -> list[tuple[Plant, str, Span, date]]:
+        """Return the days that are wanted of each plant and set, and the plant's first day."""
+        if self._wishes[0] != now:  # mostly the same is asked about several spans of days
+            self._wishes = (now, list(self._wished(now)))
+        return self._wishes[1]
+
     def _wished(self, now: datetime) -> Iterator[tuple[Plant, str, Span, date]]:
-        """Yield the days that are wanted of each plant and set, and the plant's first day."""
         scope = self._scope
         names = [n for n in self._apart if (not scope.sets or n in scope.sets) and n not in scope.exclude_sets]
         if not scope.sets or scope.sets - self._apart:

@@ -6,8 +6,9 @@ Two bytes a day, little endian: 0 where the day is not settled, else the rows re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date
+from functools import lru_cache
 
 _MOST = 0xFFFF
 _LONGEST_MONTH = 31
@@ -28,13 +29,19 @@ def unpack(month: int, days: bytes) -> dict[date, int]:
     }
 
 
-def settled(month: int, days: bytes, first: date, last: date) -> Iterator[date]:
+def settled(month: int, days: bytes, first: date, last: date) -> frozenset[date]:
     """Return the settled days of *month* that lie from *first* to *last*, both inclusive."""
-    year, index = divmod(month, 12)
     low = first.day if month_of(first) == month else 1
     high = last.day if month_of(last) == month else _LONGEST_MONTH
     part = days[2 * low - 2 : 2 * high]
-    return (date(year, index + 1, low + at // 2) for at in range(0, len(part), 2) if part[at] or part[at + 1])
+    return _filled(month, low, bytes(map(bool, memoryview(part).cast("H")))) if part else frozenset()
+
+
+@lru_cache(maxsize=1024)
+def _filled(month: int, low: int, marks: bytes) -> frozenset[date]:
+    """Return the marked days of *month*, the first mark being of day *low*: most series lack the same ones."""
+    year, index = divmod(month, 12)
+    return frozenset(date(year, index + 1, low + n) for n, mark in enumerate(marks) if mark)
 
 
 def settle(days: bytes, settled: Mapping[date, int]) -> bytes:
