@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 import structlog
 
-from harvester import __version__
-from harvester.compose import Readable, Stop, asking, keyring_of, readable, scope_of, utc_now, writable
+from harvester.compose import Readable, Stop, asking, keyring_of, readable, utc_now, writable
 from harvester.config import Cadence, Config
 from harvester.daemon import Daemon
 from harvester.errors import ConfigError, HarvestError
@@ -20,22 +17,17 @@ from harvester.intake import Stores
 from harvester.lake.lock import DAEMON
 from harvester.lanes import Lane, Rota
 from harvester.model import Shard
-from harvester.ops.alerts import Alerts
-from harvester.ops.attention import Limits
 from harvester.ops.connect import serving_connect
-from harvester.ops.contact import Contact
-from harvester.ops.lookout import Lookout, Sources
 from harvester.ops.metrics import Metrics
-from harvester.ops.watching import Watching
 from harvester.ops.web import serving_operator
 from harvester.panel import Panel
-from harvester.questions.standing import shares
 from harvester.report import OK
 from harvester.rounds import Rounds
 from harvester.schedule import ticking
 from harvester.sma.client import Client
 from harvester.sma.code_client import CodeClient
 from harvester.sma.tally import Call, OnRequest
+from harvester.watchers import Watchers, watchers
 
 LOOK_SECONDS = 60.0
 """How often fleet, owners and disk are looked at."""
@@ -83,76 +75,35 @@ async def _served(  # the parts that meet here
     stop: asyncio.Event,
     shard: Shard,
 ) -> None:
-    metrics = Metrics(version=__version__, stale_seconds=3600 * config.alerts.stale_hours)
-    contact, watching = Contact(utc_now), Watching(metrics, utc_now)
+    watch = watchers(config, stores, read)
     rounds = Rounds(config=config, client=client, stores=stores, shard=shard, wall=utc_now)
     daemon = Daemon(
         rounds,
         stores.orders,
         Rota(config.rate.window_seconds),
-        watching,
+        watch.watching,
         limit=lambda: client.pace.limit,
         live_apart=config.lake.publish_seconds,
     )
-    calls.listeners += [daemon.spent, metrics.on_request, contact.on_request]
-    alerts = _alerts(config, stores, metrics)
-    lookout = _lookout(config, stores, read, metrics, alerts, contact)
+    calls.listeners += [daemon.spent, watch.metrics.on_request, watch.contact.on_request]
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(alerts.aclose)
+        stack.push_async_callback(watch.alerts.aclose)
         next_of = stack.enter_context(ticking(cadences(config, shard), daemon.post))
         panel = Panel(
             config=config,
             daemon=daemon,
             pace=client.pace,
-            watching=watching,
-            lookout=lookout,
-            alerts=alerts,
-            contact=contact,
-            measures=metrics,
+            watch=watch,
             next_of=next_of,
             wall=utc_now,
             began_at=utc_now(),
         )
         await _open_doors(stack, config, client, daemon, panel)
-        stack.push_async_callback(_ended, asyncio.create_task(_look_around(lookout, watching, shard)))
-        stack.push_async_callback(_ended, asyncio.create_task(_count(daemon, metrics, client)))
+        stack.push_async_callback(_ended, asyncio.create_task(_look_around(watch, shard)))
+        stack.push_async_callback(_ended, asyncio.create_task(_count(daemon, watch.metrics, client)))
         for lane in first_of(shard):
             daemon.post(lane)
         await daemon.serve(stop)
-
-
-def _alerts(config: Config, stores: Stores, metrics: Metrics) -> Alerts:
-    url = config.alerts.webhook_url
-    return Alerts(
-        url.get_secret_value() if url else None,
-        stores.ledger,
-        host=socket.gethostname(),
-        wall=utc_now,
-        notified=metrics.notified,
-    )
-
-
-def _lookout(
-    config: Config, stores: Stores, read: Readable, metrics: Metrics, alerts: Alerts, contact: Contact
-) -> Lookout:
-    scope, settle_after = scope_of(config), timedelta(days=config.harvest.settle_days)
-    sources = Sources(
-        inventory=read.inventory,
-        history=read.history,
-        owners=stores.owners,
-        quarantine=stores.quarantine,
-        root=config.lake.root,
-        scope=scope,
-        live_sets=config.harvest.live_sets,
-        shares=lambda now: shares(read.history, scope, config.harvest.since, settle_after=settle_after, now=now),
-    )
-    limits = Limits(
-        stale_hours=config.alerts.stale_hours,
-        pending_days=config.alerts.pending_days,
-        disk_free_percent=config.alerts.disk_free_percent,
-        silence_seconds=config.alerts.silence_windows * config.rate.window_seconds,
-    )
-    return Lookout(sources, metrics=metrics, alerts=alerts, contact=contact, wall=utc_now, limits=limits)
 
 
 async def _open_doors(stack: AsyncExitStack, config: Config, client: Client, daemon: Daemon, panel: Panel) -> None:
@@ -174,17 +125,17 @@ async def _open_doors(stack: AsyncExitStack, config: Config, client: Client, dae
         log.info("connect.listening", url=await stack.enter_async_context(connecting), public_url=web.public_url)
 
 
-async def _look_around(lookout: Lookout, watching: Watching, shard: Shard) -> None:
+async def _look_around(watch: Watchers, shard: Shard) -> None:
     """Tell metrics and alerts how the fleet stands, which is for one daemon to do."""
     while shard.first:
-        seen = watching.turns
+        seen = watch.watching.turns
         try:
-            await lookout.look()
+            await watch.lookout.look()
         except HarvestError as error:
             log.warning("lookout.blind", reason=str(error))
         for _ in range(int(LOOK_SECONDS / COUNT_SECONDS)):
             await asyncio.sleep(COUNT_SECONDS)
-            if watching.turns != seen:
+            if watch.watching.turns != seen:
                 break
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
@@ -18,6 +18,9 @@ from harvester.state.period_ledger import PeriodLedger
 _DUSK = timedelta(hours=1)
 """How long after sunset an inverter's last rows may still come in."""
 
+Wish = tuple[Plant, str, Span, date]
+"""A plant, a set or the rest, the days that are wanted of it, and the plant's first day."""
+
 
 class Outlook:
     """What a run wants of the plants of one part, and the ledger's quick answers to it."""
@@ -31,7 +34,7 @@ class Outlook:
         self._span_of = span_of
         self._resume = resume
         self._apart = span_of.apart | {ENERGY_AND_POWER_PV.name}
-        self._wishes: tuple[datetime | None, list[tuple[Plant, str, Span, date]]] = (None, [])
+        self._wishes: tuple[datetime | None, list[Wish]] = (None, [])
         self._look = Look(
             part=part,
             plants=tuple(self._plants),
@@ -87,7 +90,7 @@ class Outlook:
             told = {(plant.plant_id, each): wish for plant, each, wish, _ in self._wishes_of(now)}
             wanted: dict[str, tuple[date, date]] = {}
             for plant_id, plant in self._plants.items():
-                span = told.get((plant_id, name)) or told.get((plant_id, REST))
+                span = told.get((plant_id, name), told.get((plant_id, REST)))
                 if plant_id in ended or span is None:
                     span = self._of_plant(plant, name, now, ended.get(plant_id))
                 if span:
@@ -121,13 +124,13 @@ class Outlook:
             if span or (self._resume and floor <= span.last):
                 yield Bound(plant.plant_id, name, span.first, span.last, floor)
 
-    def _wishes_of(self, now: datetime) -> list[tuple[Plant, str, Span, date]]:
-        """Return the days that are wanted of each plant and set, and the plant's first day."""
+    def _wishes_of(self, now: datetime) -> list[Wish]:
+        """Return what is wanted of each plant, by sets that have days of their own."""
         if self._wishes[0] != now:  # mostly the same is asked about several spans of days
-            self._wishes = (now, list(self._wished(now)))
+            self._wishes = (now, _with_less(list(self._wished(now)), self._span_of.apart))
         return self._wishes[1]
 
-    def _wished(self, now: datetime) -> Iterator[tuple[Plant, str, Span, date]]:
+    def _wished(self, now: datetime) -> Iterator[Wish]:
         scope = self._scope
         names = [n for n in self._apart if (not scope.sets or n in scope.sets) and n not in scope.exclude_sets]
         if not scope.sets or scope.sets - self._apart:
@@ -143,10 +146,20 @@ class Outlook:
         otherwise = within.last if self._resume else date.min
         found: dict[int, set[date]] = {}
         for each in opened:
-            last = lasts.get((each.plant_id, each.set if each.set in self._apart else REST), otherwise)
+            rest = lasts.get((each.plant_id, REST), otherwise)
+            last = lasts.get((each.plant_id, each.set), rest)
             if within.first <= each.day <= last:
                 found.setdefault(each.series_id, set()).add(each.day)
         return found
+
+
+def _with_less(wishes: list[Wish], apart: Collection[str]) -> list[Wish]:
+    """Return *wishes* without those of PV inverters where, as by day, they are those of all sets not *apart*."""
+    rest = {plant.plant_id: wish for plant, name, wish, _ in wishes if name == REST}
+    own = [each for each in wishes if each[1] == ENERGY_AND_POWER_PV.name]
+    if ENERGY_AND_POWER_PV.name in apart or any(rest.get(plant.plant_id) != wish for plant, _, wish, _ in own):
+        return wishes
+    return [each for each in wishes if each[1] != ENERGY_AND_POWER_PV.name]
 
 
 def _asleep(plant: Plant, now: datetime) -> bool:

@@ -11,16 +11,12 @@ from harvester.compose import scope_of
 from harvester.config import Config
 from harvester.daemon import Daemon
 from harvester.lanes import Lane
-from harvester.ops.alerts import Alerts
-from harvester.ops.contact import Contact
 from harvester.ops.health import Health, Readiness, ready, turning
-from harvester.ops.lookout import Lookout
-from harvester.ops.metrics import Metrics
 from harvester.ops.standing import Budget, Fleet, Status, Trouble
 from harvester.ops.standing import Lane as Row
-from harvester.ops.watching import Watching
 from harvester.questions.overview import coverage_overview
 from harvester.sma.pace import Pace
+from harvester.watchers import Watchers
 
 STILL = timedelta(minutes=2)
 """A daemon that has not turned for so long hangs."""
@@ -33,18 +29,14 @@ class Panel:
     config: Config
     daemon: Daemon
     pace: Pace
-    watching: Watching
-    lookout: Lookout
-    alerts: Alerts
-    contact: Contact
-    measures: Metrics
+    watch: Watchers
     next_of: Callable[[Lane], datetime | None]
     wall: Callable[[], datetime]
     began_at: datetime
 
     def metrics(self) -> tuple[bytes, str]:
         """Return the metrics and their content type."""
-        return self.measures.render()
+        return self.watch.metrics.render()
 
     def health(self) -> Health:
         """Tell whether the daemon turns."""
@@ -55,9 +47,9 @@ class Panel:
         known = Readiness(
             lake_open=True,
             ledger_open=True,
-            token_had=self.contact.token_had,
-            last_answer=self.contact.last_answer,
-            silent_since=self.contact.silent_since,
+            token_had=self.watch.contact.token_had,
+            last_answer=self.watch.contact.last_answer,
+            silent_since=self.watch.contact.silent_since,
             pause_left=self.pace.pause_left,
         )
         silence = timedelta(seconds=self.config.alerts.silence_windows * self.config.rate.window_seconds)
@@ -65,11 +57,11 @@ class Panel:
 
     def coverage(self) -> str:
         """Return the page about the coverage."""
-        return coverage_overview(self.config, scope_of(self.config), self.lookout.seen.shares, now=self.wall())
+        return coverage_overview(self.config, scope_of(self.config), self.watch.lookout.seen.shares, now=self.wall())
 
     def status(self) -> Status:
         """Return how everything stands."""
-        seen, stale_hours = self.lookout.seen, self.config.alerts.stale_hours
+        seen, stale_hours = self.watch.lookout.seen, self.config.alerts.stale_hours
         free, total = seen.disk or (None, None)
         return Status(
             at=self.wall(),
@@ -84,11 +76,13 @@ class Panel:
                 pause_left=self.pace.pause_left,
             ),
             lanes=[self._row(lane) for lane in Lane],
-            runs=tuple(self.watching.runs),
+            runs=tuple(self.watch.watching.runs),
             consents=seen.consents,
             disk_free=free,
             disk_total=total,
-            troubles=[Trouble(title=e.alert.title, remedy=e.alert.remedy, since=e.since) for e in self.alerts.firing],
+            troubles=[
+                Trouble(title=e.alert.title, remedy=e.alert.remedy, since=e.since) for e in self.watch.alerts.firing
+            ],
             stale_hours=stale_hours,
         )
 
