@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -170,6 +172,14 @@ def keep_house(config: Config, stores: Stores, now: datetime) -> Mapping[str, ob
     stores.quarantine.clear(now)
     stores.orders.forget(now)
     return {"snapshot": str(copied) if copied else None, "quarantined": stores.quarantine.kept}
+
+
+def operator_name() -> str:
+    """Return who uses the program, for the trail of what was done."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return str(os.getuid())
 
 
 @contextmanager

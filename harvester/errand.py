@@ -35,8 +35,10 @@ class Errand:
     """Of a repair: the settled days, too."""
     zones: Mapping[str, str] = field(default_factory=dict)
     """Of a replay: plant ids and their right IANA names."""
-    owner: str | None = None
-    """Of a purge."""
+    owner: str | None = field(default=None, repr=False)
+    """Of a purge, whose plants are those of the scope beside the certain ones."""
+    not_plants: frozenset[str] = frozenset()
+    """Of a purge: plants that are not this owner's, though that is not certain."""
 
     def __post_init__(self) -> None:
         if self.first and self.last and self.last < self.first:

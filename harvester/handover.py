@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import os
 import socket
 from collections.abc import Sequence
 from typing import Any
 
 from harvester import show
-from harvester.compose import Stop, utc_now
+from harvester.compose import Stop, operator_name, utc_now
 from harvester.config import Config
 from harvester.errand import Errand
 from harvester.intake import Progress
@@ -50,7 +49,7 @@ async def hand_over(config: Config, errand: Errand, daemons: Sequence[str], *, w
 
 
 def _who() -> str:
-    return f"{getpass.getuser()}@{socket.gethostname()} (process {os.getpid()})"
+    return f"{operator_name()}@{socket.gethostname()} (process {os.getpid()})"
 
 
 async def _follow(orders: Orders, number: int, places: Places, daemons: set[str], *, as_json: bool) -> int:

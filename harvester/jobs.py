@@ -11,6 +11,7 @@ from harvester import show
 from harvester.due import Wanted
 from harvester.errand import Done
 from harvester.harvest import Harvest
+from harvester.intake import Progress
 from harvester.report import Report
 
 
@@ -87,3 +88,43 @@ class Steps:
             if await asyncio.to_thread(next, self.steps, self) is self:
                 return self.done()
         return None
+
+
+class _HaltedError(Exception):
+    """Work in a thread was told to halt."""
+
+
+@dataclass(slots=True)
+class _Halting:
+    """Progress that ends the work which tells it, where that is to halt."""
+
+    progress: Progress
+    halt: asyncio.Event
+
+    def planned(self, slices: int) -> None:
+        """Pass it on."""
+        self.progress.planned(slices)
+
+    def advanced(self) -> None:
+        """Pass it on, or end the work."""
+        self.progress.advanced()
+        if self.halt.is_set():
+            raise _HaltedError
+
+
+@dataclass(slots=True)
+class Resumable:
+    """Work on files in a worker thread that goes on where it ended when it is called again."""
+
+    work: Callable[[Progress], Done]
+    progress: Progress
+    halt: asyncio.Event = field(default_factory=asyncio.Event)
+    report: None = None
+
+    async def go_on(self) -> Done | None:
+        """Work, until it is done or halted."""
+        self.halt.clear()
+        try:
+            return await asyncio.to_thread(self.work, _Halting(self.progress, self.halt))
+        except _HaltedError:
+            return None

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from harvester import consents, errand
+from harvester.care.purge import Asked
+from harvester.care.purging import carried_out
 from harvester.care.tending import begun_replay, replayed
 from harvester.compose import asked_owners, harvest_of, keep_house, scope_of
 from harvester.config import Config
@@ -15,7 +17,7 @@ from harvester.errand import Done, Errand
 from harvester.errors import ConfigError
 from harvester.harvest import Harvest
 from harvester.intake import Progress, Stores
-from harvester.jobs import HarvestJob, Job, OneGo, Steps, harvested
+from harvester.jobs import HarvestJob, Job, OneGo, Resumable, Steps, harvested
 from harvester.lanes import Lane
 from harvester.model import Shard
 from harvester.report import OK
@@ -55,7 +57,15 @@ class Rounds:
             case "replay":
                 replay = begun_replay(self.stores, wanted, self.wall())
                 return Steps(replay.steps(), lambda: replayed(replay.outcome))
+            case "purge":
+                return self._purge(wanted, progress)
         raise ConfigError(f"a daemon does not do `harvester {wanted.command}`")
+
+    def _purge(self, wanted: Errand, progress: Progress) -> Job:
+        if not self.shard.whole:
+            raise ConfigError("a purge needs the whole lake: stop the daemons that share it, and give it again")
+        asked = Asked(owner=wanted.owner or "", plants=wanted.scope.plants, not_plants=wanted.not_plants)
+        return Resumable(lambda told: carried_out(self.config, self.stores, asked, told), progress)
 
     def _harvest(self, lane: Lane) -> Job | None:
         config, scope, now = self.config, scope_of(self.config), self.wall()

@@ -37,7 +37,7 @@ def watchers(config: Config, stores: Stores, read: Readable) -> Watchers:
     return Watchers(
         metrics=metrics,
         contact=contact,
-        watching=Watching(metrics, utc_now),
+        watching=Watching(metrics, utc_now, on_purged=alerts.read_again),
         alerts=alerts,
         lookout=_lookout(config, stores, read, metrics, alerts, contact),
     )

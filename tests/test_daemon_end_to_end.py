@@ -136,6 +136,29 @@ async def test_a_replay_beside_a_daemon(tmp_path: Path) -> None:
     assert wrong == []
 
 
+async def test_a_purge_beside_a_daemon(tmp_path: Path) -> None:
+    """The daemon deletes what is an owner's, keeps the others' rows, and says nothing of whom it forgot."""
+    owners = ("ann@example.org", "ben@example.org")
+    async with serving(Settings(plants=2, devices=3, start=START, owners=owners)) as running:
+        env = environment(running, tmp_path, HARVESTER_SMA__OWNERS=json.dumps(owners))
+        for owner in owners:  # one after the other, so that it is certain whose plant is whose
+            running.cloud.accept(owner)
+            await command(env, "discover")
+        async with on_duty(env, tmp_path):
+            await command(env, "backfill", *SPAN)
+            purged = await command(env, "consent", "purge", owners[0], "--yes", "--json")
+            again = await command(env, "backfill", *SPAN, "--json")
+        lake = lake_tables(tmp_path / "lake")
+        gone, kept = (plant.plant_id for plant in running.cloud.world.plants())
+
+    assert (purged.code, again.code) == (0, 0)
+    assert (purged.json["plants"], purged.json["deleted"]) == (1, True)
+    assert again.json["plants"] == 1
+    assert {plant for frame in lake.values() for plant in frame["plant_id"].unique()} == {kept}
+    assert gone.encode() not in (tmp_path / "ledger.db").read_bytes()
+    assert owners[0] not in "".join(str(line) for line in logged(tmp_path, "order.done"))
+
+
 @pytest.mark.parametrize("moment", [40, 60])
 async def test_told_to_stop_in_the_middle_it_drains(tmp_path: Path, moment: int) -> None:
     """SIGTERM ends within ten seconds with 0 and a whole lake; the order is taken up by the next daemon."""

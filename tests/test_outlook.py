@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from harvester import periods, plan
 from harvester.catalog import ENERGY_AND_POWER_PV, ENERGY_BALANCE
 from harvester.due import DueNow, Wanted
-from harvester.model import Device, Plant, Series, Stretch
+from harvester.model import Device, Period, Plant, Series, Stretch
 from harvester.plan import Scope, Span
 from harvester.state.database import connect
 from harvester.state.inventory import Inventory
@@ -227,9 +227,14 @@ class LookingMachine(RuleBasedStateMachine):
         assert found == oracle.all_sums(self.sums, self.now)
         numbers = {known.series: known.series_id for known in self.inventory.every_series(0)}
         some = sorted(found, key=str)[::share]
-        next_at = None if final else self.now + 30 * HOUR
+        later = self.now + 30 * HOUR  # a Total is never final
         reads = [
-            StretchRead(series_id=numbers[series], stretch=stretch, asked_at=self.now, next_at=next_at)
+            StretchRead(
+                series_id=numbers[series],
+                stretch=stretch,
+                asked_at=self.now,
+                next_at=None if final and stretch.period is not Period.TOTAL else later,
+            )
             for series, stretch in some
         ]
         failed = [

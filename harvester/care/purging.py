@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from harvester import show
 from harvester.care.purge import Asked, Plan, Purging, look, plan
-from harvester.compose import asked_owners, readable, utc_now, writable
+from harvester.compose import asked_owners, operator_name, readable, utc_now, writable
 from harvester.config import Config
-from harvester.errand import Done
+from harvester.errand import Done, Errand
+from harvester.errors import Locked
+from harvester.handover import hand_over
 from harvester.intake import Progress, Stores
 from harvester.lake.layout import Places
+from harvester.plan import Scope
 from harvester.report import OK
 from harvester.state.database import connect
 from harvester.state.purges import Purges
@@ -36,10 +38,25 @@ def preview(config: Config, asked: Asked) -> Done:
     return Done(exit_code=OK, facts=facts, tell=tell)
 
 
-def purge(config: Config, asked: Asked) -> Done:
-    """Delete everything of an owner, under the lake's lock; raises `Locked` where a daemon has it."""
-    with writable(config, "consent purge") as stores, show.progress() as progress:
-        return carried_out(config, stores, asked, progress)
+async def purge(config: Config, asked: Asked, *, wait: bool, as_json: bool) -> int:
+    """Delete everything of an owner, under the lake's lock, print what that was, and return the exit code.
+
+    Where a daemon has the lake, it does the work; *wait* tells whether to follow it.
+    """
+    try:
+        with writable(config, "consent purge") as stores, show.progress() as progress:
+            done = carried_out(config, stores, asked, progress)
+    except Locked as error:
+        if not error.daemons:
+            raise
+        scope = Scope(plants=asked.plants)
+        errand = Errand(command="purge", scope=scope, owner=asked.owner, not_plants=asked.not_plants)
+        return await hand_over(config, errand, error.daemons, wait=wait, as_json=as_json)
+    if as_json:
+        show.as_json(dict(done.facts))
+    else:
+        done.tell()
+    return done.exit_code
 
 
 def carried_out(config: Config, stores: Stores, asked: Asked, progress: Progress) -> Done:
@@ -52,7 +69,7 @@ def carried_out(config: Config, stores: Stores, asked: Asked, progress: Progress
         planned = plan(purges, asked, asked_owners(config))
         stores.establish()  # the lake's id is the key of every digest
         work = Purging(
-            stores.lake.places, purges, config.ledger.path, by=getpass.getuser(), wall=utc_now, progress=progress
+            stores.lake.places, purges, config.ledger.path, by=operator_name(), wall=utc_now, progress=progress
         )
         found = work.run(planned).facts()
     facts = {"plants": len(planned.certain), "resumed": planned.begun is not None, "deleted": True, **found}

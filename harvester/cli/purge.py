@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from harvester import show
+from harvester import commands, show
 from harvester.care import purging
 from harvester.care.purge import Asked
-from harvester.cli.options import AsJson, ConfigFile, load
+from harvester.cli.options import AsJson, ConfigFile, NoWait, load
 
 
 def register(consent: typer.Typer) -> None:
@@ -29,13 +29,16 @@ def purge(
         typer.Option("--not-plant", metavar="ID", help="This uncertain plant is not, and stays; repeatable."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, list what would be deleted.")] = False,
+    no_wait: NoWait = False,
     config_file: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Delete everything of an owner and their plants, for ever; run it again to go on where it ended."""
     loaded = load(context, config_file)
     asked = Asked(owner=owner, plants=frozenset(plant or ()), not_plants=frozenset(not_plant or ()))
-    done = purging.purge(loaded, asked) if yes else purging.preview(loaded, asked)
+    if yes:
+        raise typer.Exit(commands.run_loop(purging.purge(loaded, asked, wait=not no_wait, as_json=as_json)))
+    done = purging.preview(loaded, asked)
     if as_json:
         show.as_json(dict(done.facts))
     else:

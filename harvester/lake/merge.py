@@ -1,8 +1,8 @@
 """New rows into the rows of one partition. Pure, idempotent, and indifferent to order but for the stated exception.
 
 Upsert by key: a value never becomes null and a row is never deleted because an answer lacks it. Only where the
-resolution or the zone of a series changed, or its day repeats an hour, does a newer answer for the whole day
-replace the series' rows of that day: old and new rows would lie beside each other there.
+zone of a series changed, its day repeats an hour, or it has another resolution throughout that covers no less, does a
+newer answer for the whole day replace the series' rows of that day: old and new rows would lie beside each other there.
 """
 
 from __future__ import annotations
@@ -120,15 +120,38 @@ def _without_replaced(before: pl.DataFrame, new: pl.DataFrame, series: list[str]
     """Drop the rows of the series that *new* replaces as a whole."""
     offsets = (pl.col("local_time") - pl.col("time").dt.replace_time_zone(None)).unique().alias("offsets")
     asked = new.filter(pl.col("_whole"))
-    now = asked.group_by(series).agg(pl.col("interval_minutes").unique(), offsets, pl.col("_repeats").any())
-    then = before.group_by(series).agg(pl.col("interval_minutes").unique(), offsets)
+    now = asked.group_by(series).agg(*_MINUTES, offsets, pl.col("_repeats").any())
+    then = before.group_by(series).agg(*_MINUTES, offsets)
     replaced = then.join(now, on=series, nulls_equal=True, suffix=_NEW).filter(
         pl.col("_repeats")
-        | pl.col("interval_minutes").list.sort().ne_missing(pl.col(f"interval_minutes{_NEW}").list.sort())
+        | (_other_resolution() & _as_complete())
         | (pl.col("offsets").list.set_intersection(f"offsets{_NEW}").list.len() == 0)
     )
     gone = pl.concat([replaced.select(series), _at_other_instants(before, asked, series)])
     return before.join(gone, on=series, how="anti", nulls_equal=True)
+
+
+_MINUTES = (
+    pl.col("interval_minutes").drop_nulls().unique().sort().alias("minutes"),
+    pl.col("interval_minutes").cast(pl.Int64).sum().alias("covered"),
+    pl.len().alias("rows"),
+)
+"""The resolutions of a series' day, the minutes that its intervals cover, and its rows."""
+
+
+def _other_resolution() -> pl.Expr:
+    """Tell whether a new answer has another resolution; some rows without any among others tell nothing."""
+    return pl.col("minutes").ne_missing(pl.col(f"minutes{_NEW}"))
+
+
+def _as_complete() -> pl.Expr:
+    """Tell whether a new answer covers as much of the day: a row or two of another kind are no other day.
+
+    Where the resolution of one of the two is not known, their rows are counted instead.
+    """
+    both = (pl.col("covered") > 0) & (pl.col(f"covered{_NEW}") > 0)
+    by_time = pl.col(f"covered{_NEW}") >= pl.col("covered")
+    return pl.when(both).then(by_time).otherwise(pl.col(f"rows{_NEW}") >= pl.col("rows"))
 
 
 def _at_other_instants(before: pl.DataFrame, asked: pl.DataFrame, series: list[str]) -> pl.DataFrame:

@@ -88,6 +88,10 @@ class Alerts:
         """What needs a person now, in the order in which it began."""
         return tuple(self._outbox.firing.values())
 
+    def read_again(self) -> None:
+        """Forget what a purge has deleted of what was said."""
+        self._outbox.read_again()
+
     @property
     def keys(self) -> frozenset[str]:
         """The keys of what needs a person now."""

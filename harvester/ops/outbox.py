@@ -60,6 +60,10 @@ class Outbox:
         self._facts = facts
         self.entries: dict[str, Entry] = _read(facts.fact(FACT))
 
+    def read_again(self) -> None:
+        """Take what is remembered for what is so: somebody else has deleted a part of it."""
+        self.entries = _read(self._facts.fact(FACT))
+
     @property
     def firing(self) -> dict[str, Entry]:
         """Return what needs a person now."""

@@ -21,9 +21,12 @@ KEPT = 20
 class Watching:
     """The ear of the operator's side; *wall* answers aware UTC."""
 
-    def __init__(self, metrics: Metrics, wall: Callable[[], datetime]) -> None:
+    def __init__(
+        self, metrics: Metrics, wall: Callable[[], datetime], *, on_purged: Callable[[], None] = lambda: None
+    ) -> None:
         self._metrics = metrics
         self._wall = wall
+        self._on_purged = on_purged
         self._conditions = Conditions(wall)
         self._began: dict[str, datetime] = {}
         self.runs: deque[Run] = deque(maxlen=KEPT)
@@ -38,6 +41,8 @@ class Watching:
     def ended(self, work: str, done: Done) -> None:
         """Hear that it is done, and durable."""
         self.turns += 1
+        if work == "purge":
+            self._on_purged()
         now = self._wall()
         began = self._began.pop(work, now)
         if done.report is not None:

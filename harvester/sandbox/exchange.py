@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote
 import orjson
 
 JSON = "application/json; charset=utf-8"
+Ending = Literal["whole", "hang", "reset", "stall", "drip", "endless", "bomb", "chunks"]
 
 
 class Body:
@@ -37,8 +38,8 @@ class Answer:
     body: Body = field(default_factory=Body)
     content_type: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict)
-    ending: Literal["whole", "hang", "reset"] = "whole"
-    """How the connection treats it: sent, never sent, or reset in the middle."""
+    ending: Ending = "whole"
+    """How the connection treats it: sent, never sent, or one of the ways to spoil a body."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

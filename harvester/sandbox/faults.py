@@ -51,6 +51,14 @@ class Faults:
     """Share of requests refused with `Retry-After: 1` although the bucket is not empty."""
     http_429_bare: float = 0.0
     """The same without the header."""
+    http_403: float = 0.0
+    """Share of requests refused although the owner has accepted."""
+    http_404: float = 0.0
+    """Share of requests whose address is unknown for once."""
+    http_408: float = 0.0
+    """Share of requests that took the server too long to read."""
+    http_425: float = 0.0
+    """Share of requests that came too early."""
     http_500: float = 0.0
     """Share of requests that end in 500."""
     http_502: float = 0.0
@@ -59,6 +67,10 @@ class Faults:
     """Share of requests that end in 503."""
     http_504: float = 0.0
     """Share of requests that end in 504."""
+    circle: float = 0.0
+    """Share of requests that are redirected to themselves."""
+    elsewhere: float = 0.0
+    """Share of requests that are redirected to another host."""
     empty_plants: float = 0.0
     """Share of plant lists that come back empty."""
     vanishing_plants: float = 0.0
@@ -78,6 +90,18 @@ class Faults:
     """Share of 200 answers without a body."""
     reset: float = 0.0
     """Share of answers whose connection is reset in the body."""
+    stall: float = 0.0
+    """Share of answers whose body stops in the middle and never goes on."""
+    drip: float = 0.0
+    """Share of answers whose body trickles, ten bytes a second."""
+    endless: float = 0.0
+    """Share of answers whose body has no end."""
+    bomb: float = 0.0
+    """Share of answers of half a megabyte that unpack to 500 of them."""
+    chunks: float = 0.0
+    """Share of chunked answers that break their own rules after the first chunk."""
+    octets: float = 0.0
+    """Share of bodies with bytes that are neither UTF-8 nor allowed in JSON."""
     wrong_type: float = 0.0
     """Share of bodies declared as text/plain."""
 

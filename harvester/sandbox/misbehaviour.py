@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from harvester.sandbox.chance import roll
 from harvester.sandbox.endpoints import Endpoint
-from harvester.sandbox.exchange import Answer, Body, Call, json_answer, refusal
+from harvester.sandbox.exchange import Answer, Body, Call, Ending, json_answer, refusal
 from harvester.sandbox.faults import Faults
 from harvester.sandbox.plants import Plant
 
@@ -15,9 +15,12 @@ UNAUTHORIZED: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 TOO_MANY = {"message": "Too Many Requests", "code": "429"}
 """Body of a 429 (assumption: like every other refusal)."""
 PAGE = b"<!DOCTYPE html>\n<html><head><title>Maintenance</title></head><body>Back soon.</body></html>\n"
-STATUSES = ("http_500", "http_502", "http_503", "http_504")
-BEFORE = ("hang", "http_308", "http_401", "http_429", "http_429_bare", *STATUSES)
-AFTER = ("html", "empty_body", "cut_json", "wrong_type", "reset")
+STATUSES = ("http_403", "http_404", "http_408", "http_425", "http_500", "http_502", "http_503", "http_504")
+BEFORE = ("hang", "http_308", "circle", "elsewhere", "http_401", "http_429", "http_429_bare", *STATUSES)
+ENDINGS: Mapping[str, Ending] = {name: name for name in ("reset", "stall", "drip", "endless", "bomb", "chunks")}
+AFTER = ("html", "empty_body", "cut_json", "octets", "wrong_type", *ENDINGS)
+OTHER_HOST = "http://elsewhere.invalid"
+"""Where nobody answers: a name that is reserved for that (RFC 2606)."""
 ENVELOPE = {"no_resolution": "resolution", "no_set_type": "setType"}
 
 
@@ -75,8 +78,11 @@ class Misbehaviour:
             answer = replace(answer, body=Body(plain[: len(plain) * 2 // 3]))
         elif name == "wrong_type":
             answer = replace(answer, content_type="text/plain; charset=utf-8")
-        elif name == "reset":
-            answer = replace(answer, ending="reset")
+        elif name == "octets":
+            plain = answer.body.plain
+            answer = replace(answer, body=Body(b"\xff\x00".join((plain[:10], plain[10:]))))
+        elif name is not None:
+            answer = replace(answer, ending=ENDINGS[name])
         return answer
 
     def vanished(self, plant: Plant) -> bool:
@@ -100,6 +106,9 @@ def _instead(name: str, call: Call) -> Answer | None:
         if not call.url.casefold().startswith(prefix):
             return None
         return Answer(status=308, headers={"Location": f"{call.origin}{call.url[len(prefix) :]}"})
+    if name in {"circle", "elsewhere"}:
+        origin = call.origin if name == "circle" else OTHER_HOST
+        return Answer(status=308, headers={"Location": f"{origin}{call.url}"})
     if name == "http_401":
         return unauthorized(empty=False)
     if name in {"http_429", "http_429_bare"}:

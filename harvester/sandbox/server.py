@@ -11,6 +11,7 @@ from aiohttp import web
 from harvester.sandbox.cloud import Cloud
 from harvester.sandbox.exchange import Answer, Call
 from harvester.sandbox.settings import Settings
+from harvester.sandbox.spoiling import cut, spoil
 from harvester.sandbox.zones import utc_now
 
 SMALLEST_PACKED = 500
@@ -36,10 +37,10 @@ def application(cloud: Cloud, closing: asyncio.Event | None = None) -> web.Appli
             await asyncio.sleep(cloud.settings.latency_seconds)
         if answer.ending == "hang":
             await stop.wait()
-            _cut(request)
+            cut(request)
             return web.Response(status=503)
-        if answer.ending == "reset":
-            return await _half(request, answer)
+        if answer.ending != "whole":
+            return await spoil(request, answer, stop)
         return _response(request, answer, packing=cloud.settings.gzip)
 
     app = web.Application()
@@ -90,20 +91,3 @@ def _response(request: web.Request, answer: Answer, *, packing: bool) -> web.Res
         body = answer.body.packed
         headers["Content-Encoding"] = "gzip"
     return web.Response(status=answer.status, body=body or None, headers=headers)
-
-
-async def _half(request: web.Request, answer: Answer) -> web.StreamResponse:
-    """Send half of the body, then reset the connection."""
-    body = answer.body.plain
-    response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.content_type})
-    response.content_length = len(body)
-    await response.prepare(request)
-    await response.write(body[: len(body) // 2])
-    _cut(request)
-    return response
-
-
-def _cut(request: web.Request) -> None:
-    """Close the connection without a farewell."""
-    if request.transport is not None:
-        request.transport.abort()

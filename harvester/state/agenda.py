@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from harvester.state import packed
-from harvester.state.tables import MONTH, OPEN_DAY, from_number, portions, to_number, to_seconds
+from harvester.state.tables import from_number, to_number, to_seconds
 
 REST = ""
 """Stands in a `Bound` for all sets that have none of their own."""
@@ -98,6 +98,21 @@ _OUTSIDE = sa.text(
 )
 
 
+_LISTED = "(SELECT value FROM json_each(:ids))"
+_SETTLED = sa.text(
+    f"""SELECT series_id, month, days FROM month WHERE series_id IN {_LISTED} AND month BETWEEN :low AND :high"""
+)
+_WAITING = sa.text(
+    f"""SELECT series_id, day FROM open_day WHERE series_id IN {_LISTED} AND day BETWEEN :low AND :high
+    AND +next_at > :now"""
+)
+_LAST_MONTHS = sa.text(
+    f"""SELECT series_id, month, days FROM month m WHERE series_id IN {_LISTED}
+    AND month = (SELECT max(month) FROM month WHERE series_id = m.series_id)"""
+)
+_LAST_OPEN = sa.text(f"SELECT series_id, max(day) FROM open_day WHERE series_id IN {_LISTED} GROUP BY series_id")
+
+
 class Agenda:
     """Questions about the days of many series."""
 
@@ -159,38 +174,26 @@ class Agenda:
         They are settled, or wait for a later moment. Series of which nothing is known are not in it.
         """
         found: dict[int, set[date]] = {}
-        between = MONTH.c.month.between(packed.month_of(first), packed.month_of(last))
-        days_between = OPEN_DAY.c.day.between(to_number(first), to_number(last))
-        waiting = sa.select(OPEN_DAY.c.series_id, OPEN_DAY.c.day).where(days_between)
-        waiting = waiting.where(OPEN_DAY.c.next_at > to_seconds(now))
-        ids = _listed(series_ids)
+        ids = {"ids": json.dumps(list(series_ids))}
+        months = {"low": packed.month_of(first), "high": packed.month_of(last), **ids}
+        waiting = {"low": to_number(first), "high": to_number(last), "now": to_seconds(now), **ids}
         with self._engine.connect() as db:
-            for series_id, month, days in db.execute(sa.select(MONTH).where(MONTH.c.series_id.in_(ids), between)):
+            for series_id, month, days in db.execute(_SETTLED, months):
                 found.setdefault(series_id, set()).update(packed.settled(month, days, first, last))
-            for series_id, number in db.execute(waiting.where(OPEN_DAY.c.series_id.in_(ids))):
+            for series_id, number in db.execute(_WAITING, waiting):
                 found.setdefault(series_id, set()).add(from_number(number))
         return found
 
     def last_days(self, series_ids: Sequence[int]) -> dict[int, date]:
         """Return the last day that is known of each given series, settled or not; none where nothing is known."""
         found: dict[int, date] = {}
+        ids = {"ids": json.dumps(list(series_ids))}
         with self._engine.connect() as db:
-            for some in portions(series_ids):
-                months = sa.select(MONTH.c.series_id, sa.func.max(MONTH.c.month).label("month"))
-                last = months.where(MONTH.c.series_id.in_(some)).group_by(MONTH.c.series_id).subquery()
-                same = (MONTH.c.series_id == last.c.series_id) & (MONTH.c.month == last.c.month)
-                for series_id, month, days in db.execute(sa.select(MONTH).join(last, same)):
-                    found[series_id] = max(packed.unpack(month, days), default=date.min)
-                open_days = sa.select(OPEN_DAY.c.series_id, sa.func.max(OPEN_DAY.c.day))
-                open_days = open_days.where(OPEN_DAY.c.series_id.in_(some)).group_by(OPEN_DAY.c.series_id)
-                for series_id, number in db.execute(open_days):
-                    found[series_id] = max(found.get(series_id, date.min), from_number(number))
+            for series_id, month, days in db.execute(_LAST_MONTHS, ids):
+                found[series_id] = max(packed.unpack(month, days), default=date.min)
+            for series_id, number in db.execute(_LAST_OPEN, ids):
+                found[series_id] = max(found.get(series_id, date.min), from_number(number))
         return found
-
-
-def _listed(values: Collection[object]) -> sa.Select[tuple[object]]:
-    """Return *values* as a table: one parameter, however many they are."""
-    return sa.select(sa.func.json_each(json.dumps(list(values))).table_valued("value").c.value)
 
 
 def _told(look: Look) -> dict[str, str | None]:

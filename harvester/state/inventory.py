@@ -77,6 +77,12 @@ _HERE = {"withdrawn_at": None, "missing_since": None, "missing_count": 0, "trace
 """What is true of a plant that is listed."""
 
 
+# put together once: to do it for each look costs more than the answer
+_IDS = sa.select(sa.func.json_each(sa.bindparam("ids")).table_valued("value").c.value)
+_SERIES_WITH = sa.select(SERIES).where(SERIES.c.series_id.in_(_IDS))
+_DEVICES_WITH = sa.select(DEVICE).where(DEVICE.c.device_id.in_(_IDS))
+
+
 class Inventory:
     """The inventory in the ledger's database."""
 
@@ -194,18 +200,16 @@ class Inventory:
 
     def series_with(self, series_ids: Iterable[int]) -> list[KnownSeries]:
         """Return the series of the given ids, plants together; ids that nobody has are left out."""
-        ids = sa.func.json_each(json.dumps(list(series_ids))).table_valued("value")
-        query = sa.select(SERIES).where(SERIES.c.series_id.in_(sa.select(ids.c.value)))
         with self._engine.connect() as db:
-            found = [_known_series(row) for row in db.execute(query).mappings()]
+            rows = db.execute(_SERIES_WITH, {"ids": json.dumps(list(series_ids))}).mappings()
+            found = [_known_series(row) for row in rows]
         return sorted(found, key=lambda known: (known.series.plant_id, known.series.device_id or "", known.series.set))
 
     def devices_with(self, device_ids: Iterable[str]) -> dict[str, Device]:
         """Return the devices of the given ids, by id."""
-        ids = sa.func.json_each(json.dumps(list(device_ids))).table_valued("value")
-        query = sa.select(DEVICE).where(DEVICE.c.device_id.in_(sa.select(ids.c.value)))
         with self._engine.connect() as db:
-            return {row["device_id"]: _known_device(row).device for row in db.execute(query).mappings()}
+            rows = db.execute(_DEVICES_WITH, {"ids": json.dumps(list(device_ids))}).mappings()
+            return {row["device_id"]: _known_device(row).device for row in rows}
 
     def every_series(self, part: int) -> list[KnownSeries]:
         """Return the series of *part* that are or were offered, plants together."""

@@ -100,6 +100,9 @@ class Orders:
         facts = {"state": Stage.DONE, "exit_code": exit_code, "result": told, "changed_at": to_seconds(now)}
         with self._engine.begin() as db:
             db.execute(_share(order.order_id, shard).values(facts))
+            if order.command == "purge":  # it names whom nothing is to name any more
+                own = WORK_ORDER.c.order_id == order.order_id
+                db.execute(sa.update(WORK_ORDER).where(own).values(arguments="{}"))
 
     def shares(self, order_id: int) -> list[Share]:
         """Return what has become of an order, by shard."""

@@ -47,6 +47,7 @@ from harvester.lake import audit
 from harvester.lake.layout import Places
 from harvester.plan import Scope
 from harvester.sandbox import Running, serving
+from harvester.show import Quiet
 
 TOMBSTONES = {"ledger.db", "lake/_harvester/snapshots"}
 """Where the owner's address alone stays: whom not to ask any more."""
@@ -100,7 +101,8 @@ def house(furnished_house: House, tmp_path: Path) -> House:
 
 def purge(config: Config, owner: str = ANN, **more: frozenset[str]) -> dict[str, object]:
     """Delete everything of *owner* and return what was deleted."""
-    return dict(purging.purge(config, Asked(owner=owner, **more)).facts)
+    with writable(config, "consent purge") as stores:
+        return dict(purging.carried_out(config, stores, Asked(owner=owner, **more), Quiet()).facts)
 
 
 def test_not_a_byte_is_left_and_nothing_of_others_is_lost(house: House) -> None:

@@ -40,7 +40,7 @@ async def test_purged_plants_stay_away_until_their_owner_is_asked_again(tmp_path
         with pytest.raises(InterruptedError), writable(config, "consent purge") as stores:
             purging.carried_out(config, stores, Asked(owner=ANN), Interrupting(40))
         between = await ran(config, wall=present)
-        purging.purge(config, Asked(owner=ANN))
+        await purging.purge(config, Asked(owner=ANN), wait=True, as_json=True)
         after = await ran(config, wall=present)
         left = traces(tmp_path, terms_of(running, ANN))
         known = known_plants(config)
@@ -70,7 +70,7 @@ async def test_the_command_lists_refuses_and_deletes(tmp_path: Path) -> None:
         env = environment(running, tmp_path, HARVESTER_SMA__OWNERS=f'["{ANN}", "{BEN}"]')
         listed = await command(env, "consent", "purge", ANN)
         with writable(config, "run"), pytest.raises(Locked, match="harvester run"):
-            purging.purge(config, Asked(owner=ANN))
+            await purging.purge(config, Asked(owner=ANN), wait=True, as_json=True)
         doubtful = min(plants_of(running, ANN))
         attribute(running, config, doubtful=doubtful)
         refused = await command(env, "consent", "purge", ANN, "--yes")

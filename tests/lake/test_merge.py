@@ -261,6 +261,30 @@ def test_a_boundary_row_never_replaces(change: dict[str, Any]) -> None:
     assert revisions_of(outcome) == []
 
 
+@FIXED
+@given(
+    old=st.integers(1, 40), new=st.integers(1, 40), before=st.sampled_from([5, None]), after=st.sampled_from([15, None])
+)
+def test_what_covers_less_replaces_nothing(old: int, new: int, before: int | None, after: int | None) -> None:
+    """An answer in another resolution takes rows away only where it covers as much time (or has as many rows)."""
+    slots = {("a", 3 * n): {"gust": 1.0} for n in range(old)}
+    later = {("a", 1 + 3 * n): {"gust": 2.0} for n in range(new)}
+    outcome = merged(Answer(0, slots, minutes=before), Answer(1, later, minutes=after))
+    as_complete = 15 * new >= 5 * old if before and after else new >= old
+    replaced = as_complete and before != after
+
+    assert values_of(outcome.frame) == (later if replaced else {**slots, **later})
+
+
+def test_a_row_without_resolution_among_others_replaces_nothing() -> None:
+    """A whole day with one row of which SMA does not tell the resolution is no day of another one."""
+    answer = [Answer(1, {("a", n): {"gust": 5.0}}, minutes=minutes).frame() for n, minutes in ((0, 5), (1, None))]
+    old = Answer(0, {("a", n): {"gust": 1.0} for n in range(2, 5)}).frame().drop("_date", "_whole", "_repeats")
+    outcome = merge(old, pl.concat(answer), TABLE.columns)
+
+    assert outcome.frame.height == 5
+
+
 def test_an_empty_answer_never_replaces() -> None:
     """An answer without rows leaves everything as it is."""
     outcome = merged(Answer(0, OLD), Answer(1, {}, minutes=15, repeats=True))
