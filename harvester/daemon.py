@@ -128,7 +128,7 @@ class Daemon:
         self._limit = limit
         self._live_apart = live_apart
         self._clock = clock
-        self._shard: Shard = work.shard
+        self.shard: Shard = work.shard
         self._wall: Callable[[], datetime] = work.wall
         self._ticked: set[Lane] = set()
         self._halted: dict[Lane, Job] = {}
@@ -193,7 +193,7 @@ class Daemon:
         work = taken.order.command if taken else lane.name.lower()
         self.lane = lane
         run = self._wall().strftime("%Y%m%dT%H%M%S")
-        with structlog.contextvars.bound_contextvars(run=run, work=work, shard=str(self._shard)):
+        with structlog.contextvars.bound_contextvars(run=run, work=work, shard=str(self.shard)):
             self._watch.began(work)
             try:
                 await (self._go_on_with(taken, stop) if taken else self._do(lane, stop))
@@ -253,7 +253,7 @@ class Daemon:
             await self._finish(taken, exit_code, {"facts": {"error": reason}, "text": reason})
 
     async def _finish(self, taken: _Taken, exit_code: int, result: Mapping[str, object] | None) -> None:
-        order, shard, now = taken.order, str(self._shard), self._wall()
+        order, shard, now = taken.order, str(self.shard), self._wall()
         try:
             await asyncio.to_thread(self._orders.done, order, shard, exit_code=exit_code, result=result, now=now)
         except HarvestError as error:
@@ -290,7 +290,7 @@ class Daemon:
             await asyncio.sleep(ORDERS_SECONDS)
 
     async def _look_at_orders(self) -> None:
-        shard, now = str(self._shard), self._wall()
+        shard, now = str(self.shard), self._wall()
         taken = self._taken
         if taken is None:
             order = await asyncio.to_thread(self._orders.take, shard, now)

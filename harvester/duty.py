@@ -111,7 +111,9 @@ async def _open_doors(stack: AsyncExitStack, config: Config, client: Client, dae
     web = config.web
     if web.operator:
         password = web.operator_password.get_secret_value() if web.operator_password else None
-        url = await stack.enter_async_context(serving_operator(web.operator, panel, password=password))
+        url = await stack.enter_async_context(
+            serving_operator(web.operator_of(panel.shard.index), panel, password=password)
+        )
         log.info("operator.listening", url=url)
     if web.public and web.public_url and isinstance(client, CodeClient):
         connecting = serving_connect(

@@ -11,6 +11,7 @@ from harvester.compose import scope_of
 from harvester.config import Config
 from harvester.daemon import Daemon
 from harvester.lanes import Lane
+from harvester.model import Shard
 from harvester.ops.health import Health, Readiness, ready, turning
 from harvester.ops.standing import Budget, Fleet, Status, Trouble
 from harvester.ops.standing import Lane as Row
@@ -33,6 +34,11 @@ class Panel:
     next_of: Callable[[Lane], datetime | None]
     wall: Callable[[], datetime]
     began_at: datetime
+
+    @property
+    def shard(self) -> Shard:
+        """Return the daemon's share."""
+        return self.daemon.shard
 
     def metrics(self) -> tuple[bytes, str]:
         """Return the metrics and their content type."""

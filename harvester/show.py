@@ -26,9 +26,9 @@ from rich.table import Table
 from harvester.report import Report
 
 _WIDE = 4096
-OUT = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else _WIDE)
-"""Where nobody looks through a window, nothing is cut to fit one."""
-ERR = Console(stderr=True, soft_wrap=True, highlight=False)
+OUT = Console(soft_wrap=True, highlight=False, emoji=False, width=None if sys.stdout.isatty() else _WIDE)
+"""Where nobody looks through a window, nothing is cut to fit one; an id such as ``a:b:c`` holds no emoji."""
+ERR = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _MOST_LISTED = 20
@@ -44,7 +44,8 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def _in_one_line(text: str) -> str:
+def in_one_line(text: str) -> str:
+    """Return *text* as `clean` does, line breaks replaced as well."""
     return clean(text).replace("\n", "\N{REPLACEMENT CHARACTER}")
 
 
@@ -82,7 +83,7 @@ def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) ->
         numeric = bool(rows) and all(isinstance(row[at], (int, float)) for row in rows)
         shown.add_column(head, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*(f"{cell:,}" if isinstance(cell, int) else escape(_in_one_line(str(cell))) for cell in row))
+        shown.add_row(*(f"{cell:,}" if isinstance(cell, int) else escape(in_one_line(str(cell))) for cell in row))
     OUT.print(shown)
     OUT.print()
 

@@ -25,7 +25,7 @@ QUIET = {
     "HARVESTER_SCHEDULE__BACKFILL": "1d",
     "HARVESTER_HARVEST__SINCE": "1d",
     "HARVESTER_HARVEST__LIVE_SETS": "[]",
-    "HARVESTER_WEB__OPERATOR": "",
+    "HARVESTER_WEB__OPERATOR": "off",
 }
 """A daemon that does little but what it is ordered."""
 
@@ -34,7 +34,7 @@ QUIET = {
 async def on_duty(env: Mapping[str, str], folder: Path, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a daemon until the block ends, or it does."""
     before = len(holders(Places(folder / "lake")))
-    process = await started({**QUIET, **env}, "daemon", *arguments)
+    process = await started({**env, **QUIET}, "daemon", *arguments)
     async with asyncio.timeout(60):
         while len(holders(Places(folder / "lake"))) == before and process.returncode is None:
             await asyncio.sleep(0.05)

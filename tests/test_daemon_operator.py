@@ -29,7 +29,7 @@ OFTEN = {
 @asynccontextmanager
 async def daemon(env: dict[str, str]) -> AsyncIterator[str]:
     """Run a daemon and yield the operator's address."""
-    process = await started({**OFTEN, **env}, "--log-level", "info", "daemon")
+    process = await started({**env, **OFTEN}, "--log-level", "info", "daemon")
     assert process.stderr is not None
     try:
         async for line in process.stderr:

@@ -13,14 +13,15 @@ Listen = Annotated[str, AfterValidator(listen_address)]
 
 
 class Web(Section):
-    """Two listeners: one for plant owners, one for the operator. An empty address opens none."""
+    """Two listeners: one for plant owners, one for the operator; "off" or nothing opens none."""
 
     public: Listen = ""
     """HOST:PORT for plant owners (code grant): the Connect SMA button and SMA's way back, nothing else."""
     public_url: Annotated[Url, AfterValidator(public_address)] | None = None
     """Address under which owners reach it; SMA must know {public_url}/callback as the client's redirect URI."""
     operator: Listen = "127.0.0.1:8651"
-    """HOST:PORT for the operator: metrics, health, coverage. Beyond this machine only with a password."""
+    """HOST:PORT for the operator: metrics, health, coverage; shard 2/n takes the next port, and so on. Beyond this
+    machine only with a password."""
     operator_password: Secret | None = None
     """Password of the user "operator"; better in HARVESTER_WEB__OPERATOR_PASSWORD, or the same with _FILE."""
 
@@ -31,6 +32,11 @@ class Web(Section):
         if self.public and self.public_url is None:
             raise ValueError("public_url: owners need the address under which they reach web.public")
         return self
+
+    def operator_of(self, shard: int) -> str:
+        """Return the operator's HOST:PORT of the *shard*-th of several daemons: one port after the other."""
+        host, _, port = self.operator.rpartition(":")
+        return f"{host}:{int(port) + shard - 1}" if port and int(port) else self.operator
 
     @property
     def operator_is_local(self) -> bool:

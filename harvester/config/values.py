@@ -180,12 +180,12 @@ def public_address(text: str) -> str:
 
 
 def listen_address(text: str) -> str:
-    """Return HOST:PORT, or nothing for no listener; port 0 takes a free one."""
-    if not text:
-        return text
+    """Return HOST:PORT, or nothing for no listener (``off`` in a variable); port 0 takes a free one."""
+    if text.strip() in {"", "off"}:
+        return ""
     host, _, port = text.strip().rpartition(":")
     if not host or not port.isdecimal() or int(port) > _LAST_PORT or re.search(r"[\s/@]", host):
-        raise ValueError('must be HOST:PORT like "127.0.0.1:8651", or "" for none')
+        raise ValueError('must be HOST:PORT like "127.0.0.1:8651", or "off"')
     return text.strip()
 
 

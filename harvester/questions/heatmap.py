@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harvester.questions.coverage import Bucket, Cell, PlantRow, bucket_for, bucketed, columns
+from harvester.show import in_one_line
 
 _MOST_PLANTS = 60
 _MOST_BANDS = 3
@@ -76,7 +77,7 @@ def _most_in_need(rows: Sequence[PlantRow]) -> list[PlantRow]:
 
 
 def _label(row: PlantRow) -> str:
-    return f"{row.name} {row.plant_id}"
+    return in_one_line(f"{row.name} {row.plant_id}")
 
 
 def _line(row: PlantRow, band: Sequence[date], name_width: int) -> Text:

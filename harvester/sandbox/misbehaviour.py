@@ -101,19 +101,24 @@ def _instead(name: str, call: Call) -> Answer | None:
     """Return the answer of a fault that replaces it."""
     if name == "hang":
         return Answer(ending="hang", status=0)
-    if name == "http_308":
-        prefix = "/monitoring"
-        if not call.url.casefold().startswith(prefix):
-            return None
-        return Answer(status=308, headers={"Location": f"{call.origin}{call.url[len(prefix) :]}"})
-    if name in {"circle", "elsewhere"}:
-        origin = call.origin if name == "circle" else OTHER_HOST
-        return Answer(status=308, headers={"Location": f"{origin}{call.url}"})
+    if name in {"http_308", "circle", "elsewhere"}:
+        return _redirect(name, call)
     if name == "http_401":
         return unauthorized(empty=False)
     if name in {"http_429", "http_429_bare"}:
         return replace(json_answer(TOO_MANY, 429), headers={"Retry-After": "1"} if name == "http_429" else {})
     return refusal(int(name.removeprefix("http_")))
+
+
+def _redirect(name: str, call: Call) -> Answer | None:
+    """Name another address: the other spelling, the same again, or one of another host."""
+    origin, url = OTHER_HOST if name == "elsewhere" else call.origin, call.url
+    if name == "http_308":
+        prefix = "/monitoring"
+        if not url.casefold().startswith(prefix):
+            return None
+        url = url[len(prefix) :]
+    return Answer(status=308, headers={"Location": f"{origin}{url}"})
 
 
 def unauthorized(*, empty: bool) -> Answer:
