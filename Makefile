@@ -12,7 +12,7 @@ demo: $(READY)  ## see it work: sandbox, consent, a week of harvest; needs no ne
 test: $(READY)  ## all tests; those with a browser or newman where these are found, see test-tools
 	$(BIN)/pytest -q --numprocesses auto --dist worksteal
 
-test-tools:  ## what some tests drive: Chromium (Debian) and newman (npm)
+test-tools:  ## what some tests drive: Chromium and systemd (Debian), newman (npm)
 	@.ci/test-tools
 
 check: $(READY)  ## format, lint, types
@@ -24,8 +24,9 @@ format: $(READY)  ## put the code in order
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY)  ## what the whole costs against the sum of its parts
+bench: $(READY)  ## what the whole costs against the sum of its parts; how much of a budget is used
 	$(BIN)/python tests/bench/whole_against_parts.py
+	$(BIN)/python tests/bench/budget.py
 
 clean:
 	rm -rf $(VENV) node_modules demo-lake build *.egg-info

@@ -159,7 +159,7 @@ class DueNow:
         for known, span in spans.items():
             due = self._stretches(span, read[known.series_id], now)
             wanted.extend((known.series, stretch) for stretch in due)
-        if asked and not wait:  # what still grows would be asked for ever
+        if asked and not wait:  # what fails again would be asked for ever
             wanted = asked.handed(wanted)
         return periods.batches(self._part, wanted)
 
@@ -170,10 +170,8 @@ class DueNow:
             case Again.FAILED:
                 touched = set(periods.touched(span))
                 return [stretch for stretch, state in read.items() if state.failed and (resume or stretch in touched)]
-            case Again.UNSETTLED:
-                known = {stretch: next_at and now for stretch, next_at in known.items()}
-            case Again.ALL:
-                known = dict.fromkeys(known, now)
+            case Again.UNSETTLED | Again.ALL:  # what still grows comes on its own clock: asked at once, it is the same
+                known = {stretch: now if state.failed else state.next_at for stretch, state in read.items()}
         return periods.due(span, known, now, resume=resume)
 
     def _concerned(self, now: datetime, within: Span) -> tuple[Mapping[int, Collection[date]], list[int]]:

@@ -2,9 +2,13 @@
 
 import asyncio
 import json
+import os
+import pty
+import re
 import signal
+import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import date
 from pathlib import Path
 
@@ -226,6 +230,58 @@ async def test_two_shards_share_a_lake(tmp_path: Path) -> None:
     assert sum(facts["requests"].get("values", 0) for facts in again.json) == 0
     assert running.cloud.counts.monitoring - spent <= 2
     assert wrong == []
+
+
+async def test_two_shards_stay_inside_one_budget(tmp_path: Path) -> None:
+    """Each spends its half of the window; the cloud, which knows one client, never has to refuse."""
+    settings = Settings(plants=4, devices=4, start=START, requests=40, window_seconds=4)
+    async with serving(settings) as running:
+        accept_all(running)
+        env = environment(running, tmp_path, HARVESTER_LAKE__PLANTS_PER_FILE="1")
+        env |= {"HARVESTER_RATE__REQUESTS": "40", "HARVESTER_RATE__WINDOW_SECONDS": "4"}
+        await command(env, "discover")
+        async with on_duty(env, tmp_path, "--shard", "1/2"), on_duty(env, tmp_path, "--shard", "2/2"):
+            done = await command(env, "backfill", *SPAN, "--json")
+        wrong = whole(running, tmp_path)
+
+    assert done.code == 0
+    assert [facts["requests"]["values"] > 10 for facts in done.json] == [True, True]
+    assert running.cloud.counts.limited == 0
+    assert wrong == []
+
+
+async def test_a_command_shows_how_far_its_order_is(tmp_path: Path) -> None:
+    """At a terminal the bar of a command grows while the daemon works."""
+    async with serving(Settings(plants=2, devices=4, start=START, latency_seconds=0.3)) as running:
+        accept_all(running)
+        env = environment(running, tmp_path, HARVESTER_RATE__CONCURRENCY="2")
+        async with on_duty(env, tmp_path):
+            mine, theirs = pty.openpty()
+            asked = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "harvester", "backfill", *SPAN),
+                env=env,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=theirs,
+            )
+            os.close(theirs)
+            shown = asyncio.create_task(asyncio.to_thread(_read_all, mine))
+            await asked.communicate()
+            bar = (await shown).decode()
+    counts = [(int(done), int(planned)) for done, planned in re.findall(r"(\d+)/(\d+)", bar)]
+
+    assert asked.returncode == 0
+    assert len({done for done, _ in counts}) > 2
+    assert counts == sorted(counts)
+
+
+def _read_all(terminal: int) -> bytes:
+    """Read what is shown on a terminal until nobody has it open any more."""
+    found = []
+    with suppress(OSError):  # how a terminal says that it is closed
+        while piece := os.read(terminal, 65536):
+            found.append(piece)
+    os.close(terminal)
+    return b"".join(found)
 
 
 async def test_a_shard_alone_does_its_share(tmp_path: Path) -> None:

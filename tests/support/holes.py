@@ -31,7 +31,9 @@ def wrong_rows(root: Path, truth: dict[str, pl.DataFrame]) -> list[str]:
             found.append(f"{name}: a key comes twice")
         columns = [c for c in want.columns if c in have.columns]
         strange = have.join(want.select(columns), on=columns, how="anti", nulls_equal=True)
-        found += [f"{name}: {strange.height} rows are not the truth's, such as {strange.row(0)}"] if strange.height else []
+        found += (
+            [f"{name}: {strange.height} rows are not the truth's, such as {strange.row(0)}"] if strange.height else []
+        )
     return found
 
 

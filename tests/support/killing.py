@@ -234,9 +234,10 @@ class World:
                 yield f"the ledger is damaged: {found}"
         have, want = _rows_a_day(lake_tables(self.lake) if self.lake.exists() else {}), _rows_a_day(truth)
         for name, days in self.kept().days.items():
+            called = (*name[:2], f"{'device' if name[1] else 'plant'}_{snake(name[2])}")
             for day in days:
-                if have[name, day] != want[name, day]:
-                    yield f"{name} {day} is settled with {have[name, day]} rows of {want[name, day]}"
+                if have[called, day] != want[called, day]:
+                    yield f"{name} {day} is settled with {have[called, day]} rows of {want[called, day]}"
 
     @property
     def _log(self) -> Path:
@@ -249,24 +250,15 @@ def _kill(process: asyncio.subprocess.Process) -> None:
 
 
 def _rows_a_day(tables: Tables) -> Counter[tuple[Name, date]]:
-    """Count the rows of each series and day; the set is known by its table."""
+    """Count the rows of each series, which is called by its table, and day."""
     found: Counter[tuple[Name, date]] = Counter()
     for table, frame in tables.items():
         if table.endswith("_by_index"):
             continue
         key = ["plant_id", *(["device_id"] if "device_id" in frame.columns else [])]
         for row in frame.group_by(*key, pl.col("local_time").dt.date().alias("day")).len().rows():
-            found[_Named((row[0], row[1] if len(key) > 1 else "", table)), row[-2]] += row[-1]
+            found[(row[0], row[1] if len(key) > 1 else "", table), row[-2]] += row[-1]
     return found
-
-
-class _Named(tuple[str, ...]):
-    """A series by the name of its table, which is found under the name of its set as well."""
-
-    __slots__ = ()
-
-    def __new__(cls, words: tuple[str, str, str]) -> "_Named":
-        return super().__new__(cls, words)
 
 
 def _unreadable(root: Path) -> Iterator[str]:
@@ -300,7 +292,3 @@ def _wrong_rows(root: Path, truths: Sequence[Tables]) -> Iterator[str]:
             if left.height:
                 yield f"{table}: {left.height} rows are not the truth"
 
-
-def set_tables(name: Name) -> str:
-    """Return the table of a series."""
-    return f"{'device' if name[1] else 'plant'}_{snake(name[2])}"

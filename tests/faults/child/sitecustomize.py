@@ -45,7 +45,9 @@ TABLES = {
     "alembic_version": "migration",
 }
 """What the tables of the ledger are called in the names of steps; others by their own names."""
-CHANGE = re.compile(r"\s*(?:INSERT\s+(?:OR\s+\w+\s+)?INTO|UPDATE|DELETE\s+FROM|CREATE\s+TABLE)\s+\"?(\w+)", re.IGNORECASE)
+CHANGE = re.compile(
+    r"\s*(?:INSERT\s+(?:OR\s+\w+\s+)?INTO|UPDATE|DELETE\s+FROM|CREATE\s+TABLE)\s+\"?(\w+)", re.IGNORECASE
+)
 UNFINISHED = re.compile(r"^\.(.+)\.[0-9a-f]{32}\.tmp.*$")
 
 
@@ -58,7 +60,9 @@ class Plan:
         self.record = bool(words.get("record"))
         self.kill = Counter(words.get("kill", {}))
         self.kill_at = words.get("kill_at", 0)
-        self.refuse = [(re.compile(each["step"]), each["errno"], each.get("after", 0)) for each in words.get("refuse", ())]
+        self.refuse = [
+            (re.compile(each["step"]), each["errno"], each.get("after", 0)) for each in words.get("refuse", ())
+        ]
         self.refused = Counter()
         self.busy_seconds = words.get("busy_seconds")
         self.passed = Counter()
@@ -77,7 +81,7 @@ class Plan:
                 self._tell(name)
             if self.passed[name] == self.kill[name] or self.steps == self.kill_at:
                 if torn is not None:
-                    os.truncate(torn, os.fstat(torn).st_size // 2)
+                    os.truncate(f"/proc/self/fd/{torn}", os.fstat(torn).st_size // 2)
                 self._tell(f"killed {name}")
                 os.kill(os.getpid(), signal.SIGKILL)
         self._refuse(name)
