@@ -1,5 +1,6 @@
 """No secret in anything that runs leave behind: standard streams, the process list, and every byte of every file."""
 
+import asyncio
 import base64
 import gzip
 import lzma
@@ -8,7 +9,7 @@ import re
 import stat
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -212,6 +213,54 @@ async def test_nothing_that_runs_leave_behind_holds_a_secret(
     assert refused == 4
     assert b"[redacted]" in b"".join(traces.said), "the cloud's words did not come through: nothing was tried"
     assert traces.found() == []
+
+
+async def test_nothing_that_a_daemon_shows_holds_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its log, its metrics and pages, with the password and without, and its call to a webhook that nobody answers."""
+    async with scene(tmp_path, monkeypatch, "custom") as (running, traces, env):
+        port, password = free_port(), "operator-hunter2-secret"
+        hook = f"http://127.0.0.1:{free_port()}/hook/s3cret-of-the-hook"
+        traces.secrets |= {password: "password", hook: "webhook"}
+        env |= {
+            "HARVESTER_WEB__OPERATOR": f"127.0.0.1:{port}",
+            "HARVESTER_WEB__OPERATOR_PASSWORD": password,
+            "HARVESTER_ALERTS__WEBHOOK_URL": hook,
+            "HARVESTER_SCHEDULE__DISCOVER": "3s",
+        }
+        process = await started(env, "--log-level", "debug", "daemon")
+        traces.said.append(Path(f"/proc/{process.pid}/cmdline").read_bytes())
+        address = f"http://127.0.0.1:{port}"
+        try:
+            incomplete = b'sma_harvester_runs_total{outcome="incomplete"'
+            await _look_at_pages(address, password, traces, until=incomplete)
+            (tmp_path / "secret").write_text(f"{CLIENT_SECRET}-wrong")
+            running.cloud.revoke(OWNER)
+            firing = b'sma_harvester_alerts_firing{kind="consent"} 1'
+            await _look_at_pages(address, password, traces, until=firing)
+        finally:
+            process.terminate()
+            out, err = await process.communicate()
+        traces.said += [out, err]
+
+    assert b"sma_harvester_rows_total" in b"".join(traces.said)
+    assert b"consent" in err
+    assert traces.found() == []
+
+
+async def _look_at_pages(url: str, password: str, traces: Traces, *, until: bytes) -> None:
+    """Take every page once the metrics tell *until*."""
+    auth, wrong = ({"Authorization": aiohttp.encode_basic_auth("operator", word)} for word in (password, "wrong"))
+    async with aiohttp.ClientSession() as browser, asyncio.timeout(60):
+        while True:
+            with suppress(aiohttp.ClientError):
+                answer = await browser.get(f"{url}/metrics", headers=auth)
+                if until in await answer.read():
+                    break
+            await asyncio.sleep(0.2)
+        for page in ("/", "/status.json", "/metrics", "/coverage", "/healthz", "/readyz"):
+            for shown in (auth, {}, wrong if page == "/" else auth):
+                answer = await browser.get(url + page, headers=shown)
+                traces.said += [await answer.read(), str(answer.headers).encode()]
 
 
 async def test_the_search_would_find_one(tmp_path: Path) -> None:

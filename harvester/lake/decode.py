@@ -26,6 +26,8 @@ MARKS = ("_date", "_whole", "_repeats")
 """Columns beside the table's own: the partition's day; whether the answer was asked for that whole day; whether
 that day repeats an hour."""
 
+MOST_CHANNELS = 1000
+"""Channels of one table; the largest documented set has 23. A server that makes up names without end fills no lake."""
 ROWS_OF_A_DAY = 2
 """A `Week` may touch a neighbouring day with the one row stamped at midnight; more rows mean that it covers it."""
 
@@ -62,6 +64,8 @@ class Envelope(msgspec.Struct):
 
 _ENVELOPE = msgspec.json.Decoder(Envelope)
 
+_Read = tuple[Payload, Envelope, pl.DataFrame | Walked]
+"""One answer: its envelope, and its rows by SMA's names."""
 _UNREADABLE = (ValueError, OverflowError, RecursionError)
 """What reading an answer may raise: msgspec's and orjson's errors are ValueErrors, but for what is nested too deep."""
 
@@ -152,13 +156,15 @@ def read_all(
     columns of the table, arrays as `array_column` names them; and the answers that could not be read.
     """
     reader = Reader.of(table)
-    read: list[tuple[Payload, Envelope, pl.DataFrame | Walked]] = []
+    read: list[_Read] = []
     bad: list[Bad] = []
     for payload in payloads:
         try:
             read.append((payload, *_read(payload.body, reader)))
         except _UNREADABLE as error:
             bad.append(Bad(payload, str(error)))
+    read, crowded = _few_enough(read, table)
+    bad.extend(crowded)
     found = (channel for _, _, rows in read if isinstance(rows, Walked) for channel in rows.found)
     table = registry.learn(table, found)
     shape = _shape(table)
@@ -170,6 +176,20 @@ def read_all(
         except (ValueError, OverflowError) as error:
             bad.append(Bad(payload, str(error)))
     return table, frames, bad
+
+
+def _few_enough(read: Sequence[_Read], table: TableSchema) -> tuple[list[_Read], list[Bad]]:
+    """Part the answers with which *table* has no more than `MOST_CHANNELS` from the others."""
+    known, kept, bad = set(table.names), [], []
+    for payload, envelope, rows in read:
+        new = rows.found.keys() - known if isinstance(rows, Walked) else set()
+        if len(known) + len(new) > MOST_CHANNELS:
+            told = f"{len(new)} channels that nobody has seen before; {table.table} may have {MOST_CHANNELS} in all"
+            bad.append(Bad(payload, told))
+            continue
+        known |= new
+        kept.append((payload, envelope, rows))
+    return kept, bad
 
 
 def _read(body: bytes, reader: Reader) -> tuple[Envelope, pl.DataFrame | Walked]:

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from connecting import KEY, code_configured, connected
-from killing import Asked, Kept, Listener, Tables, World
+from killing import Asked, Kept, Listener, Nursery, Tables, World
 from running import accept_all
 from truth_frames import days, lake_tables, truth_tables
 
@@ -101,10 +101,10 @@ SCENES = (
 class Stage:
     """One scene with its cloud; many worlds are harvested there, one after another."""
 
-    def __init__(self, scene: Scene, running: Running, folder: Path, tally: Tally) -> None:
-        self.scene, self.running, self.folder, self.tally = scene, running, folder, tally
+    def __init__(self, scene: Scene, running: Running, nursery: Nursery, folder: Path, tally: Tally) -> None:
+        self.scene, self.running, self.nursery, self.folder, self.tally = scene, running, nursery, folder, tally
         self._listener = Listener.of(running)
-        wanted = days(FIRST, LAST)
+        wanted = days(FIRST, LAST + timedelta(days=7))  # a Week reaches further than what is asked for
         self.truths: tuple[Tables, ...] = (truth_tables(running.cloud, wanted),)
         if scene.before != Faults():
             now, running.cloud.faults = running.cloud.faults, scene.before
@@ -174,7 +174,7 @@ class _Place:
             "HARVESTER_RATE__WINDOW_SECONDS": str(WINDOW),
             **self._stage.scene.variables,
         }
-        return World(self._stage.running, self._stage._listener, self._folder, FIRST, LAST, variables)
+        return World(self._stage.running, self._stage._listener, self._folder, FIRST, LAST, self._stage.nursery, variables)
 
     def __exit__(self, kind: object, *_rest: object) -> None:
         if kind is None and len(self._stage.tally.problems) == self._before:
@@ -189,10 +189,10 @@ def _lost(asked: Asked, after: Kept) -> bool:
 @asynccontextmanager
 async def staged(scene: Scene, folder: Path, tally: Tally) -> AsyncIterator[Stage]:
     """Open the cloud of *scene*."""
-    async with serving(scene.settings) as running:
+    async with serving(scene.settings) as running, Nursery.opened() as nursery:
         if scene.settings.grant == "custom":
             accept_all(running)
-        yield Stage(scene, running, folder, tally)
+        yield Stage(scene, running, nursery, folder, tally)
 
 
 class Each:

@@ -3,11 +3,12 @@
 import asyncio
 import json
 import os
+import signal
 import sqlite3
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -161,6 +162,77 @@ def _made(file: Path) -> bool:
 
 
 @dataclass(slots=True)
+class Child:
+    """A command that is at work."""
+
+    process: int
+    out: Path
+    err: Path
+    code: asyncio.Future[int]
+    """How it ended; negative: by that signal."""
+
+    def send(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if not self.code.done():
+            os.kill(self.process, number)
+
+    def kill(self) -> None:
+        """Kill it."""
+        self.send(signal.SIGKILL)
+
+
+class Nursery:
+    """Where children come from: a process that has the harvester loaded and forks."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._turn = asyncio.Lock()
+        self._born: asyncio.Queue[int] = asyncio.Queue()
+        self._codes: dict[int, asyncio.Future[int]] = {}
+        self._listening = asyncio.create_task(self._listen())
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls) -> AsyncIterator["Nursery"]:
+        """Open a nursery, and close it when all its children have ended."""
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(CHILD), str(ROOT)])}
+        pipe = asyncio.subprocess.PIPE
+        words = (sys.executable, str(CHILD / "nursery.py"))
+        process = await asyncio.create_subprocess_exec(*words, env=env, stdin=pipe, stdout=pipe)
+        nursery = cls(process)
+        try:
+            yield nursery
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            await process.wait()
+            nursery._listening.cancel()
+
+    async def started(self, env: Mapping[str, str], folder: Path, *arguments: str) -> Child:
+        """Start the command with *arguments*; what it prints is in *folder*."""
+        words = {"arguments": arguments, "environment": dict(env), "out": str(folder / "out"), "err": str(folder / "err")}
+        assert self._process.stdin is not None
+        async with self._turn:
+            self._process.stdin.write(json.dumps(words).encode() + b"\n")
+            born = await self._born.get()
+        return Child(born, folder / "out", folder / "err", self._code_of(born))
+
+    def _code_of(self, child: int) -> asyncio.Future[int]:
+        return self._codes.setdefault(child, asyncio.get_running_loop().create_future())
+
+    async def _listen(self) -> None:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            words = json.loads(line)
+            if "started" in words:
+                self._codes.pop(words["started"], None)
+                self._code_of(words["started"])
+                self._born.put_nowait(words["started"])
+            else:
+                self._code_of(words["ended"]).set_result(words["code"])
+
+
+@dataclass(slots=True)
 class World:
     """A lake, its ledger and the cloud that they are filled from, with what a child needs to know of them."""
 
@@ -169,8 +241,8 @@ class World:
     folder: Path
     first: date
     last: date
+    nursery: "Nursery"
     variables: Mapping[str, str] = field(default_factory=dict)
-    children: int = 0
 
     @property
     def lake(self) -> Path:
@@ -182,32 +254,28 @@ class World:
         """The ledger's file."""
         return self.folder / "ledger.db"
 
-    async def begun(self, *arguments: str, **plan: Any) -> asyncio.subprocess.Process:
+    async def begun(self, *arguments: str, **plan: Any) -> "Child":
         """Start the command with *arguments* under a *plan*."""
-        self.children += 1
         words = {"lake": str(self.lake), "log": str(self._log), **plan}
         (self.folder / "plan.json").write_text(json.dumps(words))
         self._log.unlink(missing_ok=True)
         env = environment(self.running, self.folder, **self.variables)
-        env |= {"FAULTS_PLAN": str(self.folder / "plan.json"), "PYTHONPATH": os.pathsep.join([str(CHILD), str(ROOT)])}
-        pipe = asyncio.subprocess.PIPE
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "harvester", *arguments, env=env, stdout=pipe, stderr=pipe
-        )
+        env["FAULTS_PLAN"] = str(self.folder / "plan.json")
+        return await self.nursery.started(env, self.folder, *arguments)
 
     async def run(self, *arguments: str, moment: float | None = None, **plan: Any) -> End:
         """Let the command run to its end, or kill it after *moment* seconds."""
-        process = await self.begun(*arguments, **plan)
+        child = await self.begun(*arguments, **plan)
         if moment is not None:
-            asyncio.get_running_loop().call_later(moment, _kill, process)
-        out, err = await process.communicate()
-        return self.ended(process.returncode or 0, out, err)
+            asyncio.get_running_loop().call_later(moment, child.kill)
+        return await self.ended(child)
 
-    def ended(self, code: int, out: bytes, err: bytes) -> End:
-        """Return how the last child ended."""
+    async def ended(self, child: "Child") -> End:
+        """Return how a child ended, once it has."""
+        code = await child.code
         steps = self._log.read_text().splitlines() if self._log.exists() else []
         killed = next((step.removeprefix("killed ") for step in steps if step.startswith("killed ")), None)
-        return End(code=code, killed=killed, steps=steps, out=out.decode(), err=err.decode())
+        return End(code=code, killed=killed, steps=steps, out=child.out.read_text(), err=child.err.read_text())
 
     async def question(self, *arguments: str) -> Command:
         """Ask the command something, without a plan."""
@@ -223,8 +291,12 @@ class World:
         return [*_unreadable(self.lake), *_wrong_rows(self.lake, truths), *self._ledger_amiss(truths[0])]
 
     def unlike(self, truth: Tables) -> list[str]:
-        """Say how the lake differs from the truth."""
-        return differences(lake_tables(self.lake), dict(truth))
+        """Say how the lake differs from the truth on the days that were asked for; a Week may have reached further."""
+        return differences(self._asked(lake_tables(self.lake)), self._asked(truth))
+
+    def _asked(self, tables: Tables) -> dict[str, pl.DataFrame]:
+        span = pl.col("local_time").dt.date().is_between(self.first, self.last)
+        return {table: asked for table, frame in tables.items() if (asked := frame.filter(span)).height}
 
     def _ledger_amiss(self, truth: Tables) -> Iterator[str]:
         if not self.ledger.exists() or not self.ledger.stat().st_size:
@@ -242,11 +314,6 @@ class World:
     @property
     def _log(self) -> Path:
         return self.folder / "steps.log"
-
-
-def _kill(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.kill()
 
 
 def _rows_a_day(tables: Tables) -> Counter[tuple[Name, date]]:

@@ -222,7 +222,12 @@ def watch_databases(plan: Plan) -> None:
     sqlite3.connect = sqlite3.dbapi2.connect = connect
 
 
-if "FAULTS_PLAN" in os.environ:
-    the_plan = Plan(json.loads(pathlib.Path(os.environ["FAULTS_PLAN"]).read_text()))
-    watch_files(the_plan)
-    watch_databases(the_plan)
+def begin() -> None:
+    """Follow the plan, where there is one."""
+    if "FAULTS_PLAN" in os.environ:
+        plan = Plan(json.loads(pathlib.Path(os.environ["FAULTS_PLAN"]).read_text()))
+        watch_files(plan)
+        watch_databases(plan)
+
+
+begin()
