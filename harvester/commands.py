@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import structlog
 
 from harvester import show
-from harvester.compose import Readable, Stop, asked_owners, asking, harvest_of, readable, utc_now, writable
+from harvester.compose import Readable, asked_owners, asking, harvest_of, readable, utc_now, writable
 from harvester.config import Config
 from harvester.consents import explained
 from harvester.discover import Unexplored, explore
@@ -28,6 +28,7 @@ from harvester.listing import list_plants_of
 from harvester.questions import ages, budget
 from harvester.report import INCOMPLETE, OK, Report
 from harvester.state.inventory import KnownPlant
+from harvester.stopping import Stop
 
 LAST_RUN = "last_run"
 """The ledger's fact about what the last run did."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harvester import plan, show
-from harvester.compose import Stop, asking, harvest_of, scope_of, utc_now, writable
+from harvester.compose import asking, harvest_of, scope_of, utc_now, writable
 from harvester.config import Config, load
 from harvester.due import Wanted
 from harvester.errors import ConfigError
@@ -20,6 +20,7 @@ from harvester.report import Report
 from harvester.sandbox import Faults, Settings, serving
 from harvester.sma.client import Client
 from harvester.sma.consent import ConsentState
+from harvester.stopping import Stop
 
 _DAYS = 7
 _LIFE_DAYS = 90

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from harvester.compose import Readable, Stop, asking, keyring_of, readable, utc_now, writable
+from harvester.compose import Readable, asking, keyring_of, readable, utc_now, writable
 from harvester.config import Cadence, Config
 from harvester.daemon import Daemon
 from harvester.errors import ConfigError, HarvestError
@@ -27,6 +27,7 @@ from harvester.schedule import ticking
 from harvester.sma.client import Client
 from harvester.sma.code_client import CodeClient
 from harvester.sma.tally import Call, OnRequest
+from harvester.stopping import Stop
 from harvester.watchers import Watchers, watchers
 
 LOOK_SECONDS = 60.0

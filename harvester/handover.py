@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harvester import show
-from harvester.compose import Stop, operator_name, utc_now
+from harvester.compose import operator_name, utc_now
 from harvester.config import Config
 from harvester.errand import Errand
 from harvester.intake import Progress
@@ -19,6 +19,7 @@ from harvester.model import Shard
 from harvester.report import INCOMPLETE, OK
 from harvester.state.database import connect
 from harvester.state.orders import Orders, Share, Stage
+from harvester.stopping import Stop
 
 _LOOK_SECONDS = 0.25
 _PATIENCE_LOOKS = 40

@@ -90,10 +90,6 @@ class Steps:
         return None
 
 
-class _HaltedError(Exception):
-    """Work in a thread was told to halt."""
-
-
 @dataclass(slots=True)
 class _Halting:
     """Progress that ends the work which tells it, where that is to halt."""
@@ -109,7 +105,7 @@ class _Halting:
         """Pass it on, or end the work."""
         self.progress.advanced()
         if self.halt.is_set():
-            raise _HaltedError
+            raise InterruptedError
 
 
 @dataclass(slots=True)
@@ -126,5 +122,5 @@ class Resumable:
         self.halt.clear()
         try:
             return await asyncio.to_thread(self.work, _Halting(self.progress, self.halt))
-        except _HaltedError:
+        except InterruptedError:
             return None

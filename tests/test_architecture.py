@@ -22,9 +22,9 @@ LAYERS = """
 __main__ cli
 cli.app
 duty
-panel rounds cli.care cli.consent cli.ops cli.questions
-commands care.tending cli.energy cli.purge ops.doctor questions.overview
-consenting daemon demo handover watchers care.purging cli.options ops.machine questions.asking questions.explaining
+panel rounds cli.care cli.consent cli.ops cli.purge cli.questions
+commands care.purging care.tending cli.energy ops.doctor questions.overview
+consenting daemon demo handover watchers cli.options ops.machine questions.asking questions.explaining
 questions.preview
 compose jobs care.replay questions.reconcile
 harvest care.purge care.unarchived lake.check lake.upgrade questions.accounts questions.estimate
@@ -44,9 +44,9 @@ state.mentions state.restoration state.snapshot state.vault
 catalog daylight fetch log owner_list plan report config.sections config.sources lake.atomic lake.layout lake.naming
 ops.reach questions.freshness sma.pace sma.retry sma.wire state.agenda state.budget state.database state.kinship
 state.orders state.owners state.period_ledger state.standing state.succession state.tombstones state.migrations.env
-attribution care clock errors lake lanes live model ops questions sma state week . config.values ops.conditions
-ops.connect_limit ops.connect_pages ops.finding ops.health ops.kept sma.learning sma.settings state.migrations
-state.packed state.settlement state.tables state.upgrade state.migrations.versions
+attribution care clock errors lake lanes live model ops questions sma state stopping week . config.values
+ops.conditions ops.connect_limit ops.connect_pages ops.finding ops.health ops.kept sma.learning sma.settings
+state.migrations state.packed state.settlement state.tables state.upgrade state.migrations.versions
 state.migrations.versions.v0001_first state.migrations.versions.v0002_service
 """
 """Every module, highest first: one imports only from the lines below its own. A dot is the package itself."""

@@ -20,8 +20,8 @@ from running import Command, accept_all, backfilled, command, configured, enviro
 from structlog.contextvars import clear_contextvars
 
 from harvester.cli.app import main
-from harvester.lake.lock import writing
 from harvester.lake.layout import Places
+from harvester.lake.lock import writing
 from harvester.sandbox import Settings, serving
 
 FIRST, LAST = date(2026, 10, 5), date(2026, 10, 6)

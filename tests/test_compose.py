@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from running import accept_all, backfilled, configured
 
-from harvester.compose import Stop, client_of, readable, scope_of, writable
+from harvester.compose import client_of, readable, scope_of, writable
 from harvester.config import Config, load
 from harvester.errors import ConfigError, HarvestError, LakeError, LedgerError, Locked
-from harvester.lake.lock import writing
 from harvester.lake.layout import Places
+from harvester.lake.lock import writing
 from harvester.model import Series
 from harvester.sandbox import Running, Settings, serving
+from harvester.stopping import Stop
 
 FIRST, LAST = date(2026, 10, 5), date(2026, 10, 6)
 START = date(2026, 9, 1)

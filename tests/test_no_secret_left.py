@@ -226,6 +226,7 @@ async def test_nothing_that_a_daemon_shows_holds_a_secret(tmp_path: Path, monkey
             "HARVESTER_WEB__OPERATOR_PASSWORD": password,
             "HARVESTER_ALERTS__WEBHOOK_URL": hook,
             "HARVESTER_SCHEDULE__DISCOVER": "3s",
+            "HARVESTER_SMA__OWNERS": f'["{OWNER}"]',
         }
         process = await started(env, "--log-level", "debug", "daemon")
         traces.said.append(Path(f"/proc/{process.pid}/cmdline").read_bytes())

@@ -9,8 +9,8 @@ from present import Present
 from running import accept_all, backfilled, configured, ran
 from truth_frames import snake
 
-from harvester.commands import backfill
 from harvester.compose import scope_of, writable
+from harvester.errand import Errand, wanted
 from harvester.lake.layout import Partition, Places
 from harvester.lake.parquet import write
 from harvester.lake.registry import Registry
@@ -168,8 +168,9 @@ async def test_a_plan_counts_the_sums(tmp_path: Path) -> None:
         config = configured(running, tmp_path)
         await backfilled(config, *span, wall=now, sets=frozenset({"GridSettings"}))
         with writable(config, "plan") as stores:
-            wanted = backfill(*span, scope_of(config), newest_first=False)
-            planned = estimate(stores.inventory, stores.ledger, wanted, now(), stores.periods).requests
+            errand = Errand(command="backfill", scope=scope_of(config), first=span[0], last=span[1])
+            what = wanted(errand, config, now())
+            planned = estimate(stores.inventory, stores.ledger, what, now(), stores.periods).requests
         report = await backfilled(config, *span, wall=now)
 
     assert planned == report.requests["values"] == report.series - 1 + 3

@@ -25,7 +25,7 @@ import polars as pl
 
 from harvester import plan
 from harvester.commands import run_loop
-from harvester.compose import Stop, client_of, harvest_of, scope_of, writable
+from harvester.compose import client_of, harvest_of, scope_of, writable
 from harvester.config import Config, load
 from harvester.due import Wanted
 from harvester.lake.decode import decode as product_decode
@@ -36,6 +36,7 @@ from harvester.sandbox import Settings, serving
 from harvester.show import Quiet
 from harvester.sma import monitoring
 from harvester.sma.client import Client
+from harvester.stopping import Stop
 
 PORTION = 24
 """Bodies that are decoded at once where decoding is measured alone."""

@@ -23,7 +23,7 @@ from present import Present
 from running import configured
 from truth_frames import days, snake, truth_tables
 
-from harvester.compose import Stop, asking, harvest_of, scope_of, writable
+from harvester.compose import asking, harvest_of, scope_of, writable
 from harvester.config import Config
 from harvester.due import Wanted
 from harvester.errand import Errand, recent, wanted
@@ -32,6 +32,7 @@ from harvester.report import Report
 from harvester.sandbox import Cloud, Faults, Settings, serving
 from harvester.show import Quiet
 from harvester.sma.retry import Patience
+from harvester.stopping import Stop
 
 EXAMPLES = int(os.environ.get("WIRE_EXAMPLES", "0"))
 PLAYED = settings(

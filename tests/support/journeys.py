@@ -140,7 +140,7 @@ class Stage:
     def _count(self, asked: Sequence[Asked], kept: Kept) -> None:
         self.tally.children += 1
         self.tally.requests += sum("/monitoring/" in one.url for one in asked)
-        self.tally.limited += sum(one.status == 429 for one in asked)  # noqa: PLR2004 - as HTTP calls it
+        self.tally.limited += sum(one.status == 429 for one in asked)
         if "--force" not in self.scene.command:  # who forces wants all of it again
             self.tally.needless += sum(kept.needless(one, FIRST, LAST) for one in asked)
 
@@ -174,7 +174,9 @@ class _Place:
             "HARVESTER_RATE__WINDOW_SECONDS": str(WINDOW),
             **self._stage.scene.variables,
         }
-        return World(self._stage.running, self._stage._listener, self._folder, FIRST, LAST, self._stage.nursery, variables)
+        return World(
+            self._stage.running, self._stage._listener, self._folder, FIRST, LAST, self._stage.nursery, variables
+        )
 
     def __exit__(self, kind: object, *_rest: object) -> None:
         if kind is None and len(self._stage.tally.problems) == self._before:
@@ -183,7 +185,7 @@ class _Place:
 
 def _lost(asked: Asked, after: Kept) -> bool:
     """Tell whether an answer had come that was not in the ledger when its child was killed."""
-    return asked.about is not None and asked.status == 200 and not after.needless(asked, FIRST, LAST)  # noqa: PLR2004
+    return asked.about is not None and asked.status == 200 and not after.needless(asked, FIRST, LAST)
 
 
 @asynccontextmanager

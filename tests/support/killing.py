@@ -210,7 +210,12 @@ class Nursery:
 
     async def started(self, env: Mapping[str, str], folder: Path, *arguments: str) -> Child:
         """Start the command with *arguments*; what it prints is in *folder*."""
-        words = {"arguments": arguments, "environment": dict(env), "out": str(folder / "out"), "err": str(folder / "err")}
+        words = {
+            "arguments": arguments,
+            "environment": dict(env),
+            "out": str(folder / "out"),
+            "err": str(folder / "err"),
+        }
         assert self._process.stdin is not None
         async with self._turn:
             self._process.stdin.write(json.dumps(words).encode() + b"\n")
@@ -358,4 +363,3 @@ def _wrong_rows(root: Path, truths: Sequence[Tables]) -> Iterator[str]:
                     left = left.join(truth[table], on=columns, how="anti", nulls_equal=True)
             if left.height:
                 yield f"{table}: {left.height} rows are not the truth"
-

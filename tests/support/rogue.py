@@ -31,7 +31,7 @@ ODD = (
     '" OR ""="',
     "${jndi:ldap://x}{{7*7}}%s%n{0}",
     "<script>alert(1)</script>",
-    "\"><img src=x onerror=alert(1)>",
+    '"><img src=x onerror=alert(1)>',
     "[bold]mark[/bold][link=http://x]up[/link]",
     ":bomb:",
     "date=2026-01-01",
@@ -87,7 +87,7 @@ async def rogue() -> AsyncIterator[Rogue]:
     """Serve one on loopback."""
     cloud = Rogue()
     app = web.Application(handler_args={"max_line_size": 200_000})
-    app.router.add_route("*", "/{path:.*}", cloud.handle)
+    app.router.add_route("*", "/{path:(?s:.*)}", cloud.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from harvester import plan
-from harvester.compose import Stop, asking, harvest_of, scope_of, utc_now, writable
+from harvester.compose import asking, harvest_of, scope_of, utc_now, writable
 from harvester.config import Config, load
 from harvester.due import Wanted
 from harvester.report import Report
 from harvester.sandbox import Running
 from harvester.show import Quiet
+from harvester.stopping import Stop
 
 
 def flags(running: Running, folder: Path, **more: Any) -> dict[str, Any]:
