@@ -7,7 +7,7 @@ import getpass
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,7 +19,7 @@ from harvester.config import Config
 from harvester.errors import ConfigError, LakeError, LedgerError
 from harvester.harvest import Harvest
 from harvester.intake import Progress, Stores, Terms
-from harvester.lake.atomic import replace_with
+from harvester.lake.atomic import forget_unfinished, replace_with
 from harvester.lake.lake import open_lake, read_identity
 from harvester.lake.layout import Places
 from harvester.lake.lock import writing
@@ -46,6 +46,8 @@ from harvester.state.snapshot import copy_ledger
 from harvester.state.succession import Succession
 from harvester.state.vault import Keyring, Vault, no_key
 
+_ABANDONED = timedelta(hours=1)
+"""After so long nobody is still writing a file."""
 SNAPSHOTS = 7
 """How many copies of the ledger are kept."""
 
@@ -157,9 +159,10 @@ async def asking(
 
 
 def keep_house(config: Config, stores: Stores, now: datetime) -> Mapping[str, object]:
-    """Do what is to be done once a day: a copy of the ledger, old answers out of quarantine, old orders forgotten.
+    """Do what is to be done once a day, and return the facts for the log.
 
-    Returns the facts for the log.
+    A copy of the ledger is made; old answers leave the quarantine, old orders are forgotten, and so is what killed
+    writers left half-written.
     """
     engine = connect(config.ledger.path, create=False)
     try:
@@ -168,7 +171,12 @@ def keep_house(config: Config, stores: Stores, now: datetime) -> Mapping[str, ob
         engine.dispose()
     stores.quarantine.clear(now)
     stores.orders.forget(now)
-    return {"snapshot": str(copied) if copied else None, "quarantined": stores.quarantine.kept}
+    gone = forget_unfinished(stores.lake.places.root, now - _ABANDONED)
+    return {
+        "snapshot": str(copied) if copied else None,
+        "leftovers": gone,
+        "raw": asdict(Archive(stores.lake.places).size()),
+    }
 
 
 def operator_name() -> str:

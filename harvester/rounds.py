@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
+
 from harvester import consents, errand
 from harvester.care.purge import Asked
 from harvester.care.purging import carried_out
@@ -23,6 +25,8 @@ from harvester.model import Shard
 from harvester.report import OK
 from harvester.show import Quiet
 from harvester.sma.client import Client
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,4 +104,5 @@ class Rounds:
 
     async def _house(self) -> Done:
         facts = await asyncio.to_thread(keep_house, self.config, self.stores, self.wall())
+        log.info("house.kept", **facts)
         return Done(exit_code=OK, facts=facts, tell=lambda: None)

@@ -6,7 +6,6 @@ worked would be cancelled half-way by the scheduler's own shutdown. So neither: 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,9 +19,6 @@ from apscheduler.triggers.interval import IntervalTrigger
 from harvester.config import Cadence
 
 Work = TypeVar("Work")
-
-# What it has to say of a job is that a tick was posted.
-logging.getLogger("apscheduler").setLevel(logging.WARNING)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import errno
 import os
 import uuid
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 from harvester.errors import Full, LakeError
@@ -65,6 +66,17 @@ def remove(path: Path, *, root: Path) -> None:
 def unfinished(folder: Path) -> list[Path]:
     """Return what writers that were killed left below *folder*; whoever asks must be the one writer."""
     return sorted(folder.rglob(f".*{TEMPORARY}*"))
+
+
+def forget_unfinished(folder: Path, before: datetime) -> int:
+    """Delete what killed writers left below *folder* and nobody has touched since *before*; return how much."""
+    gone = 0
+    for file in unfinished(folder):
+        with contextlib.suppress(OSError):  # one that somebody else has finished or deleted meanwhile
+            if file.stat().st_mtime < before.timestamp():
+                file.unlink()
+                gone += 1
+    return gone
 
 
 def refusal(path: Path, error: OSError) -> LakeError:

@@ -6,12 +6,13 @@ import resource
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from harvester.errors import Full, LakeError
-from harvester.lake.atomic import TEMPORARY, refusal, replace_file, replace_with
+from harvester.lake.atomic import TEMPORARY, forget_unfinished, refusal, replace_file, replace_with
 
 NOBODY = 65534
 
@@ -169,3 +170,18 @@ def test_refusals_name_the_path(number: int, kind: type[LakeError], words: str) 
     assert type(error) is kind
     assert str(error).startswith("/lake/x: ")
     assert words in str(error)
+
+
+def test_what_killed_writers_left_is_forgotten(tmp_path: Path) -> None:
+    """Half-written files that nobody has touched for a while go; fresh ones, and whole ones of any age, stay."""
+    old, fresh, whole = (
+        tmp_path / "table" / name for name in (f".a.1{TEMPORARY}", f".b.2{TEMPORARY}", "part-00000.parquet")
+    )
+    old.parent.mkdir()
+    for file in (old, fresh, whole):
+        file.write_bytes(b"x")
+    for file in (old, whole):
+        os.utime(file, (0, 0))
+
+    assert forget_unfinished(tmp_path, datetime(2026, 1, 1, tzinfo=UTC)) == 1
+    assert (old.exists(), fresh.exists(), whole.exists()) == (False, True, True)
