@@ -10,13 +10,13 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 import structlog
 
 from harvester import show
+from harvester.counter import Counter, Taken
 from harvester.errand import Done, Errand
 from harvester.errors import HarvestError
 from harvester.intake import Progress
@@ -25,22 +25,14 @@ from harvester.lanes import Lane, Rota
 from harvester.model import Shard
 from harvester.sma.tally import Call
 from harvester.sma.wire import Kind
-from harvester.state.orders import INTERRUPTED, Order, Orders
+from harvester.state.orders import INTERRUPTED, Orders
 
 LOOK_SECONDS = 0.2
 """How often it is asked whether something more urgent waits."""
+AGAIN_SECONDS, AGAIN_AT_MOST = 60.0, 900.0
+"""How soon what failed is tried again at first, and how late at the most."""
 ORDERS_SECONDS = 0.5
 """How often orders are looked for, and their progress is told."""
-
-LANE_OF = {
-    "run": Lane.SETTLE,
-    "backfill": Lane.BACKFILL,
-    "repair": Lane.REPAIR,
-    "replay": Lane.HOUSEKEEPING,
-    "purge": Lane.HOUSEKEEPING,
-}
-"""How urgent an order is."""
-
 
 log = structlog.get_logger()
 
@@ -76,36 +68,6 @@ class Watch(Protocol):
         """Hear that it ended with an error."""
 
 
-@dataclass(slots=True)
-class Following(Progress):
-    """How far an order has come, for the command that follows it."""
-
-    plan: int = 0
-    done: int = 0
-
-    def planned(self, slices: int) -> None:
-        """*slices* more are to be asked."""
-        self.plan += slices
-
-    def advanced(self) -> None:
-        """One slice is answered or has failed."""
-        self.done += 1
-
-    def halted(self) -> None:
-        """Forget what was planned and not asked: it will be planned again."""
-        self.plan = self.done
-
-
-@dataclass(slots=True)
-class _Taken:
-    """An order under way."""
-
-    order: Order
-    lane: Lane
-    progress: Following
-    stands: bool = True
-
-
 class Daemon:
     """One lake's daemon, or that of one shard of it."""
 
@@ -122,7 +84,7 @@ class Daemon:
     ) -> None:
         """*limit* tells the requests of a window, if they are known; live rows are published *live_apart* seconds."""
         self._work = work
-        self._orders = orders
+        self._counter = Counter(orders, work.shard, work.wall)
         self._rota = rota
         self._watch = watch
         self._limit = limit
@@ -132,9 +94,10 @@ class Daemon:
         self._wall: Callable[[], datetime] = work.wall
         self._ticked: set[Lane] = set()
         self._halted: dict[Lane, Job] = {}
-        self._taken: _Taken | None = None
         self._ordered: Job | None = None
         self._live_from = -float("inf")
+        self._failed: dict[Lane, int] = {}
+        self._again_at: dict[Lane, float] = {}
         self._woken = asyncio.Event()
         self.lane: Lane | None = None
         """What it is at."""
@@ -156,9 +119,10 @@ class Daemon:
     @property
     def pending(self) -> set[Lane]:
         """The lanes that have work now."""
-        waiting = self._ticked | self._halted.keys() | ({self._taken.lane} if self._taken else set())
-        early = self._clock() < self._live_from
-        return waiting - {Lane.LIVE} if early else waiting
+        now = self._clock()
+        waiting = self._ticked | self._halted.keys() | ({self._counter.taken.lane} if self._counter.taken else set())
+        waiting |= {lane for lane, moment in self._again_at.items() if moment <= now}
+        return waiting - {Lane.LIVE} if now < self._live_from else waiting
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Work until *stop* is set; what is in flight then is finished or given up, what was answered is kept."""
@@ -189,7 +153,7 @@ class Daemon:
 
     async def _turn(self, lane: Lane, stop: asyncio.Event) -> None:
         """Give *lane* its turn: an order first, then what a tick asked for."""
-        taken = self._taken if self._taken and self._taken.lane is lane else None
+        taken = self._counter.taken if self._counter.taken and self._counter.taken.lane is lane else None
         work = taken.order.command if taken else lane.name.lower()
         self.lane = lane
         run = self._wall().strftime("%Y%m%dT%H%M%S")
@@ -204,14 +168,24 @@ class Daemon:
                 log.exception("work.broke")
                 self._watch.broke(work, error)
                 await self._give_up(taken, 1, f"unexpected error: {type(error).__name__}; the daemon's log tells more")
+            else:
+                return
             finally:
                 self.lane = None
+        if taken is None:
+            self._try_again(lane)
+
+    def _try_again(self, lane: Lane) -> None:
+        """Do what failed once more before its next tick, which may be far: soon at first, then less and less often."""
+        times = self._failed[lane] = self._failed.get(lane, 0) + 1
+        self._again_at[lane] = self._clock() + min(AGAIN_SECONDS * 2.0 ** min(times - 1, 10), AGAIN_AT_MOST)
 
     async def _do(self, lane: Lane, stop: asyncio.Event) -> None:
         """Do what a tick asked for, or go on with it."""
         job = self._halted.pop(lane, None)
         if job is None:
             self._ticked.discard(lane)
+            self._again_at.pop(lane, None)
             if lane is Lane.LIVE:
                 self._live_from = self._clock() + self._live_apart
             job = self._work.job(lane)
@@ -222,11 +196,21 @@ class Daemon:
             self._halted[lane] = job
             return
         self._ended(lane.name.lower(), done)
+        self._follow_up(lane, done)
+
+    def _follow_up(self, lane: Lane, done: Done) -> None:
+        """Ask for what the end of a piece of work makes due."""
+        if lane is Lane.DISCOVER and done.exit_code:
+            self._try_again(lane)
+        else:
+            self._failed.pop(lane, None)
         if lane is Lane.DISCOVER:  # what is new is asked at once
             for after in (Lane.LIVE, Lane.SETTLE, Lane.BACKFILL):
                 self.post(after)
+        if lane is Lane.CONSENT and done.facts.get("accepted"):
+            self.post(Lane.DISCOVER)
 
-    async def _go_on_with(self, taken: _Taken, stop: asyncio.Event) -> None:
+    async def _go_on_with(self, taken: Taken, stop: asyncio.Event) -> None:
         """Do what was ordered, or go on with it."""
         job = self._ordered
         if job is None:
@@ -240,7 +224,7 @@ class Daemon:
             self._ended(taken.order.command, done)
         code = INTERRUPTED if done is None else done.exit_code
         result = None if done is None else {"facts": dict(done.facts), "text": show.printed(done.tell)}
-        await self._finish(taken, code, result)
+        await self._hand_back(code, result)
 
     def _ended(self, work: str, done: Done) -> None:
         self._watch.ended(work, done)
@@ -248,21 +232,15 @@ class Daemon:
             tell = log.info if done.report.slices or done.exit_code else log.debug
             tell("run.done", **done.report.log_line())
 
-    async def _give_up(self, taken: _Taken | None, exit_code: int, reason: str) -> None:
+    async def _give_up(self, taken: Taken | None, exit_code: int, reason: str) -> None:
         if taken is not None:
-            await self._finish(taken, exit_code, {"facts": {"error": reason}, "text": reason})
+            await self._hand_back(exit_code, {"facts": {"error": reason}, "text": reason})
 
-    async def _finish(self, taken: _Taken, exit_code: int, result: Mapping[str, object] | None) -> None:
-        order, shard, now = taken.order, str(self.shard), self._wall()
-        try:
-            await asyncio.to_thread(self._orders.done, order, shard, exit_code=exit_code, result=result, now=now)
-        except HarvestError as error:
-            log.warning("order.unrecorded", order=order.order_id, reason=str(error))
-        else:
-            log.info("order.done", order=order.order_id, exit_code=exit_code)
-        self._ordered = self._taken = None
+    async def _hand_back(self, exit_code: int, result: Mapping[str, object] | None) -> None:
+        await self._counter.finish(exit_code, result)
+        self._ordered = None
 
-    async def _attended(self, job: Job, lane: Lane, stop: asyncio.Event, taken: _Taken | None = None) -> Done | None:
+    async def _attended(self, job: Job, lane: Lane, stop: asyncio.Event, taken: Taken | None = None) -> Done | None:
         """Let *job* work; halt it where the daemon is told to stop, or something else is more urgent."""
         attending = asyncio.create_task(self._attend(job, lane, stop, taken))
         self.job = job
@@ -272,7 +250,7 @@ class Daemon:
             attending.cancel()
             self.job = None
 
-    async def _attend(self, job: Job, lane: Lane, stop: asyncio.Event, taken: _Taken | None) -> None:
+    async def _attend(self, job: Job, lane: Lane, stop: asyncio.Event, taken: Taken | None) -> None:
         while True:
             withdrawn = taken is not None and not taken.stands
             if stop.is_set() or withdrawn or self._rota.gives_way(lane, self.pending, self._clock(), self._limit()):
@@ -284,25 +262,8 @@ class Daemon:
         """Look for orders, and tell their commands how far they are."""
         while True:
             try:
-                await self._look_at_orders()
+                if await self._counter.look():
+                    self._woken.set()
             except HarvestError as error:
                 log.warning("orders.unread", reason=str(error))
             await asyncio.sleep(ORDERS_SECONDS)
-
-    async def _look_at_orders(self) -> None:
-        shard, now = str(self.shard), self._wall()
-        taken = self._taken
-        if taken is None:
-            order = await asyncio.to_thread(self._orders.take, shard, now)
-            if order is not None:
-                self._taken = _Taken(order, LANE_OF.get(order.command, Lane.BACKFILL), Following())
-                self._woken.set()
-            return
-        taken.stands = await asyncio.to_thread(
-            self._orders.progress,
-            taken.order,
-            shard,
-            planned=taken.progress.plan,
-            advanced=taken.progress.done,
-            now=now,
-        )

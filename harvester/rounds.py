@@ -25,6 +25,7 @@ from harvester.model import Shard
 from harvester.report import OK
 from harvester.show import Quiet
 from harvester.sma.client import Client
+from harvester.sma.consent import ConsentState
 
 log = structlog.get_logger()
 
@@ -100,7 +101,8 @@ class Rounds:
 
     async def _consents(self) -> Done:
         changes = await consents.look(self.client, self.stores.owners, asked_owners(self.config), self.wall())
-        return Done(exit_code=OK, facts={"changes": len(changes)}, tell=lambda: None)
+        accepted = sum(change.after == ConsentState.ACCEPTED for change in changes)
+        return Done(exit_code=OK, facts={"changes": len(changes), "accepted": accepted}, tell=lambda: None)
 
     async def _house(self) -> Done:
         facts = await asyncio.to_thread(keep_house, self.config, self.stores, self.wall())

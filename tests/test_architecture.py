@@ -27,7 +27,7 @@ commands care.purging care.tending cli.energy ops.doctor questions.overview
 consenting daemon demo handover watchers cli.options ops.machine questions.asking questions.explaining
 questions.preview
 compose jobs care.replay questions.reconcile
-harvest care.purge care.unarchived lake.check lake.upgrade questions.accounts questions.estimate
+counter harvest care.purge care.unarchived lake.check lake.upgrade questions.accounts questions.estimate
 intake care.rebuild lake.contract lake.dictionary lake.energy lake.purge ops.lookout
 departures gather listing standing lake.evidence lake.inventory ops.alerts ops.watching ops.web
 questions.coverage_page questions.heatmap

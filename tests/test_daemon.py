@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,6 +32,7 @@ class Scripted:
     story: list[str]
     lasts: bool = False
     error: Exception | None = None
+    done: Done = DONE
     halt: asyncio.Event = field(default_factory=asyncio.Event)
     free: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -48,7 +49,7 @@ class Scripted:
             raise self.error
         over = not self.lasts or self.free.is_set()
         self.story.append(f"{self.name} {'ends' if over else 'halts'}")
-        return DONE if over else None
+        return self.done if over else None
 
 
 @dataclass
@@ -204,6 +205,49 @@ async def test_an_error_ends_one_piece_of_work(orders: Orders, error: Exception)
         await until(lambda: len(script.told) == 3)
 
     assert script.told == [f"settle: {type(error).__name__}", "backfill: 0", "settle: 0"]
+
+
+async def test_what_failed_is_tried_again_before_its_next_tick(orders: Orders) -> None:
+    """A look around that found nobody is repeated after a minute, then after two; once it succeeds, it is over."""
+    script, now = Script(), 0.0
+    script.add(Lane.DISCOVER, error=Unreachable("no answer"))
+    stop = asyncio.Event()
+    daemon = Daemon(script, orders, Rota(300), script, limit=lambda: None, live_apart=0, clock=lambda: now)
+    task = asyncio.create_task(daemon.serve(stop))
+    daemon.post(Lane.DISCOVER)
+    await until(lambda: len(script.told) == 1)
+    now = 59.0
+    assert Lane.DISCOVER not in daemon.pending
+    now = 60.0
+    await until(lambda: len(script.told) == 2)
+    now = 179.0
+    assert Lane.DISCOVER not in daemon.pending
+    script.add(Lane.DISCOVER)
+    now = 180.0
+    await until(lambda: script.told[-1:] == ["discover: 0"])
+    now = 10_000.0
+    assert Lane.DISCOVER not in daemon.pending
+    stop.set()
+    await task
+
+    assert script.told[:3] == ["discover: Unreachable", "discover: Unreachable", "discover: 0"]
+
+
+async def test_an_owner_who_accepts_is_looked_for_at_once(orders: Orders) -> None:
+    """What came of reading consents decides whether to look around."""
+    script = Script()
+    script.add(Lane.CONSENT)
+    script.add(Lane.DISCOVER)
+    async with serving(script, orders) as (daemon, _):
+        daemon.post(Lane.CONSENT)
+        await until(lambda: len(script.told) == 1)
+        await asyncio.sleep(0.3)
+        assert script.told == ["consent: 0"]
+        script.jobs[Lane.CONSENT].done = replace(DONE, facts={"accepted": 1})
+        daemon.post(Lane.CONSENT)
+        await until(lambda: len(script.told) == 3)
+
+    assert script.told == ["consent: 0", "consent: 0", "discover: 0"]
 
 
 async def test_live_rows_are_not_published_too_often(orders: Orders) -> None:

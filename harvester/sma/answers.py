@@ -139,8 +139,8 @@ def _device(row: _DeviceRow, plant_id: str, response: Response) -> Device:
 def _id(value: int | str, response: Response) -> str:
     """Return an id as text; SMA writes strings, other versions numbers."""
     text = str(value).strip()
-    if not text:
-        raise BadBody(f"{response.label}: an id is empty", status=response.status)
+    if not text or "\0" in text:  # SQLite's functions end a text at a NUL, and would take two ids for one
+        raise BadBody(f"{response.label}: an id is empty or holds a NUL", status=response.status)
     return text
 
 

@@ -271,13 +271,23 @@ def _origin(scheme: str, netloc: str) -> tuple[str, str]:
 _KEPT = "/%:@!$&'()*+,;=~"
 """What a path may hold as it stands."""
 
-_EMAIL = re.compile(r"([^\s@/\"'<>:])[^\s@/\"'<>:]*(?:@|%40)", re.IGNORECASE)
+# Possessive: a text of the network's making is scanned once, however long it is.
+_LOCAL_PART = re.compile(r"([^\s@/\"'<>:]++)(@?)")
 _TOKEN_LIKE = re.compile(r"[\w.~+/=-]{41,}")
 
 
 def masked(text: str) -> str:
     """Return *text* with e-mail addresses reduced to ``o***@example.org``."""
-    return _EMAIL.sub(r"\1***@", text)
+    return _LOCAL_PART.sub(_masked_part, text)
+
+
+def _masked_part(found: re.Match[str]) -> str:
+    """Return the part of an address before its @, which may be percent-encoded, without all but its first letter."""
+    part, at = found.groups()
+    end = len(part) if at else part.rfind("%40")
+    if end <= 0:
+        return part
+    return f"{part[0]}***@{part[end + len('%40') :]}"
 
 
 def hushed(text: str) -> str:

@@ -7,7 +7,6 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
@@ -19,20 +18,18 @@ from holes import days_of, lacking, listed_gaps, still_due, wrong_rows
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from impatient import harvested_soon
 from present import Present
 from running import configured
 from truth_frames import days, snake, truth_tables
 
-from harvester.compose import asking, harvest_of, scope_of, writable
+from harvester.compose import scope_of
 from harvester.config import Config
 from harvester.due import Wanted
 from harvester.errand import Errand, recent, wanted
 from harvester.errors import HarvestError
 from harvester.report import Report
 from harvester.sandbox import Cloud, Faults, Settings, serving
-from harvester.show import Quiet
-from harvester.sma.retry import Patience
-from harvester.stopping import Stop
 
 EXAMPLES = int(os.environ.get("WIRE_EXAMPLES", "0"))
 PLAYED = settings(
@@ -86,15 +83,6 @@ def add_device(cloud: Cloud) -> str:
     return cloud.add_device(cloud.truth.plants()[0].plant_id, "inverter", since=ADDED).device_id
 
 
-async def harvested(config: Config, task: Wanted, wall: Present) -> Report:
-    """Run one harvest that tries only twice, without waiting between."""
-    with writable(config, task.command) as stores:
-        async with asking(config, stores, wall=wall) as client:
-            client._exchange._patience = Patience(attempts=2, refusals=2, first=0.0)
-            client._limits = replace(client._limits, max_body=2_000_000)
-            return await harvest_of(config, client, stores, Stop().event, Quiet(), wall=wall).run(task)
-
-
 class Wire(RuleBasedStateMachine):
     """A harvester, its cloud, and whatever comes between them."""
 
@@ -124,7 +112,7 @@ class Wire(RuleBasedStateMachine):
     def _do(self, task: Wanted, config: Config | None = None) -> Report | None:
         """Run a harvest; None where it ended with one of our own errors that is no crash."""
         try:
-            report: Report = self._play(lambda: harvested(config or self.config, task, self.now))
+            report: Report = self._play(lambda: harvested_soon(config or self.config, task, self.now))
         except HarvestError as error:
             assert error.exit_code in {3, 4}, error  # noqa: PT017 - which of ours it may be
             return None

@@ -4,11 +4,12 @@ import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from connecting import KEY, code_configured, connected
 from killing import Asked, Kept, Listener, Nursery, Tables, World
@@ -119,13 +120,13 @@ class Stage:
             self._finished(world, end.code, end.err)
             return list(dict.fromkeys(end.steps))
 
-    async def journey(self, chosen: Callable[[], dict[str, object]]) -> None:
+    async def journey(self, chosen: Callable[[], Mapping[str, Any]]) -> None:
         """Harvest a world; each child gets the plan that is *chosen* then, until one comes to its end."""
         with self._place() as world:
             await self.scene.prepare(world)
             while True:
                 kept, heard = world.kept(), len(self._listener.asked)
-                end = await world.run(*self.scene.command, **chosen())  # type: ignore[arg-type]
+                end = await world.run(*self.scene.command, **chosen())
                 asked = self._listener.asked[heard:]
                 self._count(asked, kept)
                 if end.code != SIGKILL:
@@ -136,6 +137,16 @@ class Stage:
                 after = world.kept()
                 self.tally.in_flight.append(sum(1 for one in asked if _lost(one, after)))
                 self._complain(f"killed {name}", world.amiss(*self.truths))
+
+    async def at_each(self, steps: Sequence[str]) -> list[str]:
+        """Kill at every one of *steps* once, at whichever comes first; return those that no journey came by."""
+        while left := [step for step in steps if step not in self.tally.kills]:
+            await self.journey(
+                lambda: {"kill": {step: 1 for step in steps if step not in self.tally.kills}},
+            )
+            if not self.tally.kills.keys() & set(left):
+                break
+        return left
 
     def _count(self, asked: Sequence[Asked], kept: Kept) -> None:
         self.tally.children += 1
@@ -197,18 +208,7 @@ async def staged(scene: Scene, folder: Path, tally: Tally) -> AsyncIterator[Stag
         yield Stage(scene, running, nursery, folder, tally)
 
 
-class Each:
-    """Plans that kill at every one of *steps* once, at whichever comes first."""
-
-    def __init__(self, steps: Sequence[str]) -> None:
-        self.left = dict.fromkeys(steps, 1)
-
-    def __call__(self) -> dict[str, object]:
-        """Return the next plan."""
-        return {"kill": dict(self.left)}
-
-
-def at_random(steps: Sequence[str], chance: random.Random, longest: float) -> dict[str, object]:
+def at_random(steps: Sequence[str], chance: random.Random, longest: float) -> dict[str, Any]:
     """Return a plan that kills at the n-th time of a named step, at any step, or at a moment that is nobody's step."""
     match chance.randrange(3):
         case 0:

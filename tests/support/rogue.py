@@ -42,7 +42,9 @@ ODD = (
 )
 """Names that mean something to a file system, a database, a page, a terminal, a log, or to us."""
 
-Body = Callable[[str, str], Any]
+IDS = tuple(name for name in ODD if "\0" not in name)
+"""A list with a NUL in an id is refused as a whole."""
+Body = Callable[[str, str, str], Any]
 
 
 @dataclass(slots=True)
@@ -54,8 +56,8 @@ class Rogue:
     devices: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     sets: dict[str, list[str]] = field(default_factory=dict)
     """Of a plant or a device by its id."""
-    values: Body = lambda _id, _set: {"set": []}
-    """From the id and the set to the answer."""
+    values: Body = lambda _id, _set, _period: {"set": []}
+    """From the id, the set and the period to the answer."""
     seen: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
 
@@ -64,22 +66,25 @@ class Rogue:
         parts = [unquote(part) for part in request.rel_url.raw_path.split("/")[1:]]
         self.seen.append("/".join(parts))
         self.headers.append(dict(request.headers))
+        said = self._said(parts)
+        if said is None:
+            return web.json_response({"message": "Not Found", "code": "404"}, status=404)
+        return web.Response(body=said if isinstance(said, bytes) else json.dumps(said).encode())
+
+    def _said(self, parts: list[str]) -> Any:
+        """Return the body of an answer, None for an address that nobody has."""
         match parts:
             case ["oauth2", "token"]:
-                return web.json_response({"access_token": "rogue-token", "expires_in": 300})
+                return {"access_token": "rogue-token", "expires_in": 300}
             case ["v1", "plants"]:
-                return web.json_response({"plants": list(self.plants)})
+                return {"plants": list(self.plants)}
             case ["v1", "plants", plant_id, "devices", *_]:
-                return web.json_response({"devices": self.devices.get(plant_id, [])})
+                return {"devices": self.devices.get(plant_id, [])}
             case ["v1", "plants" | "devices", name, "measurements", "sets"]:
-                return web.json_response({"sets": self.sets.get(name, [])})
-            case ["v1", "plants" | "devices", name, "measurements", "sets", of, _period]:
-                body = self.values(name, of)
-                return web.Response(body=body if isinstance(body, bytes) else json.dumps(body).encode())
-            case ["v1", "plants", plant_id]:
-                named = (plant for plant in self.plants if plant["plantId"] == plant_id)
-                return web.json_response(next(named, {}))
-        return web.json_response({"message": "Not Found", "code": "404"}, status=404)
+                return {"sets": self.sets.get(name, [])}
+            case ["v1", "plants" | "devices", name, "measurements", "sets", of, period]:
+                return self.values(name, of, period)
+        return None
 
 
 @asynccontextmanager

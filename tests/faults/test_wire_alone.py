@@ -1,0 +1,115 @@
+"""Each fault alone, at every request of one series.
+
+The series is named as failed, the others are whole, and once the fault is over the same days end with the truth.
+"""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from holes import days_of, lacking, listed_gaps, wrong_rows
+from impatient import harvested_soon
+from present import Present
+from running import accept_all, configured
+from truth_frames import days, truth_tables
+
+from harvester.compose import scope_of
+from harvester.config import Config
+from harvester.errand import Errand, wanted
+from harvester.report import Report
+from harvester.sandbox import Faults, Settings, serving
+
+FIRST, LAST = date(2026, 5, 12), date(2026, 5, 13)
+CLOUD = Settings(plants=1, devices=1, classic_every=0, start=date(2026, 5, 1))
+HARMFUL = {
+    "hang": "no whole answer in time",
+    "circle": "circle",
+    "elsewhere": "another host",
+    "http_401": "401",
+    "http_403": "403",
+    "http_404": "404",
+    "http_408": "408",
+    "http_425": "425",
+    "http_429": "429",
+    "http_429_bare": "429",
+    "http_500": "500",
+    "http_502": "502",
+    "http_503": "503",
+    "http_504": "504",
+    "html": "not the JSON",
+    "empty_body": "",
+    "cut_json": "",
+    "octets": "",
+    "reset": "broke off",
+    "stall": "no whole answer in time",
+    "drip": "no whole answer in time",
+    "endless": "more than 2000000 bytes",
+    "bomb": "more than 2000000 bytes",
+    "chunks": "broke off",
+}
+"""Each fault that costs an answer, and a word of the reason that a person reads."""
+HARMLESS = ("http_308", "wrong_type", "no_resolution", "no_set_type")
+
+
+async def asked(config: Config, command: str, now: Present) -> Report:
+    """Backfill or repair the days."""
+    errand = Errand(command=command, scope=scope_of(config), first=FIRST, last=LAST)
+    return await harvested_soon(config, wanted(errand, config, now()), now)
+
+
+def test_no_fault_is_forgotten() -> None:
+    """Every fault of an answer that the local cloud knows is tried here or lies elsewhere for a reason."""
+    shapes = {"missing_rows", "missing_plant_rows", "spikes", "negative_first", "empty_arrays", "surplus"}
+    plants = {"deactivated", "device_equals_plant", "shared_serials", "vanishing_plants", "empty_plants"}
+    rates = {name for name in Faults.__slots__ if isinstance(getattr(Faults(), name), float)}
+
+    assert rates - shapes - plants == HARMFUL.keys() | set(HARMLESS)
+
+
+@pytest.mark.parametrize("fault", HARMFUL)
+async def test_a_fault_is_named_and_ends_with_the_truth(tmp_path: Path, fault: str) -> None:
+    """Exit code 3 and the reason while it lasts, `gaps` lists both days; afterwards nothing is left of it."""
+    now = Present(2026, 5, 20, 12)
+    async with serving(CLOUD, now=now) as running:
+        accept_all(running)
+        more = {"sma__timeout_seconds": 0.3, "rate__window_seconds": 0.3}
+        config = configured(running, tmp_path, harvest__sets=["EnergyBalance", "PowerAc"], **more)
+        running.cloud.faults = Faults(only=("powerac/",), **{fault: 1.0})
+        report = await asked(config, "backfill", now)
+        truth = truth_tables(running.cloud, days(date(2026, 5, 1), date(2026, 5, 30)))
+        meanwhile = wrong_rows(config.lake.root, truth)
+        gaps = [gap for gap in listed_gaps(config, FIRST, LAST) if gap["period"] == "Day"]
+        healthy = {t: f for t, f in truth.items() if t == "plant_energy_balance"}
+        others = lacking(config.lake.root, healthy, FIRST, LAST)
+        running.cloud.faults = Faults()
+        patient = configured(running, tmp_path, harvest__sets=["EnergyBalance", "PowerAc"])
+        repaired = await asked(patient, "repair", now)
+        wanted_tables = {t: f for t, f in truth.items() if t in {"plant_energy_balance", "device_power_ac"}}
+        left = lacking(config.lake.root, wanted_tables, FIRST, LAST)
+
+    assert report.exit_code == 3
+    assert all("PowerAc" in miss.what and HARMFUL[fault] in miss.reason for miss in report.misses)
+    assert {day for gap in gaps for day in days_of(gap)} == {FIRST, LAST}
+    assert {(gap["set"], gap["settlement"]) for gap in gaps} == {("PowerAc", "failed")}
+    assert meanwhile == []
+    assert others == set()
+    assert (repaired.exit_code, repaired.misses) == (0, [])
+    assert left == set()
+    assert wrong_rows(config.lake.root, truth) == []
+
+
+@pytest.mark.parametrize("fault", HARMLESS)
+async def test_what_costs_nothing_changes_nothing(tmp_path: Path, fault: str) -> None:
+    """Another spelling, another content type, an envelope with less in it: the truth all the same."""
+    now = Present(2026, 5, 20, 12)
+    async with serving(CLOUD, now=now) as running:
+        accept_all(running)
+        config = configured(running, tmp_path, harvest__sets=["EnergyBalance", "PowerAc"])
+        running.cloud.faults = Faults(**{fault: 1.0})
+        report = await asked(config, "backfill", now)
+        truth = truth_tables(running.cloud, days(date(2026, 5, 1), date(2026, 5, 30)))
+
+    wanted_tables = {t: f for t, f in truth.items() if t in {"plant_energy_balance", "device_power_ac"}}
+    assert (report.exit_code, report.misses) == (0, [])
+    assert wrong_rows(config.lake.root, truth) == []
+    assert lacking(config.lake.root, wanted_tables, FIRST, LAST) == set()
