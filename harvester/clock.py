@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from importlib import resources
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 _STEP = timedelta(days=3)  # tzdata knows no two changes of a zone within six days
@@ -157,8 +158,8 @@ def ends_to_instants(stamps: Sequence[datetime], name: str) -> list[datetime]:
 
     A stamp shown once is itself. A stamp shown twice is decided by order: what comes after the wall clock
     steps back, or after an equal neighbour, is the second pass; where order does not decide, the first. A
-    stamp at the very start of a gap is the end of the interval before it. Raises `ImpossibleStamp` for one
-    inside a gap.
+    stamp at the very start of a gap is the end of the interval before it, and so is one at the very end of a
+    repeated hour before the clock steps back. Raises `ImpossibleStamp` for one inside a gap.
     """
     if not stamps:
         return []
@@ -167,7 +168,11 @@ def ends_to_instants(stamps: Sequence[datetime], name: str) -> list[datetime]:
         offset = offset_at(stamps[0], zone(name))
         return [stamp - offset for stamp in stamps]
     second = _second_passes(stamps, near)
-    return [_instant(stamp, near, second=again) for stamp, again in zip(stamps, second, strict=True)]
+    found = [_instant(stamp, near, second=again) for stamp, again in zip(stamps, second, strict=True)]
+    for change in near:
+        for i in _ends_of_first_pass(stamps, change):
+            found[i] = change.instant
+    return found
 
 
 def _instant(stamp: datetime, near: Sequence[Change], *, second: bool) -> datetime:
@@ -191,6 +196,28 @@ def _second_passes(stamps: Sequence[datetime], near: Sequence[Change]) -> list[b
             for i, again in zip(inside, _order_decides([stamps[i] for i in inside]), strict=True):
                 second[i] = again
     return second
+
+
+def _ends_of_first_pass(stamps: Sequence[datetime], change: Change) -> list[int]:
+    """Return the places of stamps at which a clock that knew no *change* would have ended the first pass.
+
+    A server that adds the interval to the wall clock of its start stamps the last one of the first pass with the end
+    of the repeated hour, as if the clock had not stepped back; what follows it is the second pass. Of sorted
+    answers it is the former of two equal stamps.
+    """
+    span = change.repeats
+    if span is None:
+        return []
+    inside = [span[0] <= stamp < span[1] for stamp in stamps]
+    repeated = [stamp for stamp, within in zip(stamps, inside, strict=True) if within]
+    pairs = sum(later == earlier for earlier, later in pairwise(repeated))
+    ascending = all(later >= earlier for earlier, later in pairwise(repeated))
+    return [
+        i
+        for i, stamp in enumerate(stamps[:-1])
+        if stamp == span[1]
+        and ((inside[i + 1] and any(inside[:i])) or (stamps[i + 1] == stamp and ascending and pairs > 1))
+    ]
 
 
 def _order_decides(repeated: Sequence[datetime]) -> list[bool]:

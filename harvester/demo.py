@@ -129,6 +129,10 @@ def _summarise(config: Config, report: Report, last: date) -> None:
     show.tell(f"The lake is {places.root}. Ask it, for instance with DuckDB:")
     show.tell(f"\n  duckdb -c {_quoted(query)}\n")
     show.tell(f"or, in Python:\n\n  import duckdb; duckdb.sql({query!r}).show()\n")
+    show.tell(
+        "To see it live: `harvester sandbox --accept` in one terminal and, in a folder of your own, `harvester init`,"
+    )
+    show.tell("`harvester consent request` and `harvester daemon` in another; then open http://127.0.0.1:8651.")
 
 
 def _quoted(query: str) -> str:

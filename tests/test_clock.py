@@ -261,6 +261,19 @@ def test_sorted_pairs_are_first_and_second_pass() -> None:
     assert len(back_steps()) > 1000
 
 
+def test_a_first_pass_may_end_as_if_the_clock_had_not_stepped_back() -> None:
+    """Ends reckoned from the wall clock of the start lead back to the instants, in order of time and sorted."""
+    step = timedelta(minutes=10)
+    for change in back_steps():
+        starts = instants(change, 5 * HOUR, step)
+        ends = [start + step for start in starts]
+        rows = list(zip((start + step for start in shown(starts, change)), ends, strict=True))
+        assert clock.ends_to_instants([s for s, _ in rows], change.zone) == ends, change
+        rows.sort()
+        assert clock.ends_to_instants([s for s, _ in rows], change.zone) == [i for _, i in rows], change
+    assert len(back_steps()) > 1000
+
+
 # At random --------------------------------------------------------------------------------------------------
 
 changes = st.deferred(lambda: st.sampled_from(every_change()))

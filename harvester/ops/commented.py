@@ -6,6 +6,7 @@ Every comment is the settings model's own description, so none can go stale.
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -34,13 +35,13 @@ def commented(values: Mapping[str, object]) -> str:
 def _section(name: str, section: Mapping[str, Any], values: Mapping[str, object]) -> Iterator[str]:
     environment = values.get("sma.environment", "local")
     decided = settings.show(settings.load(None, environ={}, flags={"sma.environment": environment}))[name]
-    yield f"# {section['description']}"
+    yield _comment(section["description"])
     yield f"[{name}]"
     for key, entry in section["properties"].items():
         if (name, key) in settings.SECRETS:
-            yield f"# {key}: {entry['description']}"
+            yield _comment(f"{key}: {entry['description']}")
             continue
-        yield f"# {entry['description']}"
+        yield _comment(entry["description"])
         # URLs have no default of their own: the environment decides them
         default = entry.get("default", decided[key])
         value = values.get(f"{name}.{key}")
@@ -49,6 +50,11 @@ def _section(name: str, section: Mapping[str, Any], values: Mapping[str, object]
             yield f"# {key} = {_UNSET if default is None else _toml(default)}"
         else:
             yield f"{key} = {_toml(value)}"
+
+
+def _comment(text: str) -> str:
+    """Return *text* as a comment, however its author broke the lines."""
+    return "\n".join(f"# {line}" for line in textwrap.wrap(" ".join(text.split()), 110))
 
 
 def _toml(value: object) -> str:

@@ -1,0 +1,189 @@
+"""Below HTTP: sockets that lie, bodies without end, certificates of somebody else. A client gives up, and holds little."""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from aiohttp import web
+from certified import Authority
+from impatient import client_at, one_slice
+from rogue import rogue
+from running import Command, accept_all, command, environment
+
+from harvester.errors import AnswerError, Moved
+from harvester.sandbox import Cloud, Faults, Settings, serving
+from harvester.sandbox.server import application
+
+TOKEN = b'{"access_token":"secret-token","expires_in":300}'
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+BODY = b'{"plant":{"plantId":"7"},"set":[]}'
+HOSTILE = {
+    "length too large": HEAD + b"Content-Length: 5000\r\n\r\n" + BODY,
+    "length negative": HEAD + b"Content-Length: -5\r\n\r\n" + BODY,
+    "length twice": HEAD + b"Content-Length: 5\r\nContent-Length: 34\r\n\r\n" + BODY,
+    "length and chunks": HEAD + b"Content-Length: 34\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" + BODY,
+    "length astronomic": HEAD + b"Content-Length: 99999999999999999999999\r\n\r\n" + BODY,
+    "chunk of no length": HEAD + b"Transfer-Encoding: chunked\r\n\r\n;;;\r\n",
+    "chunk of a negative length": HEAD + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n" + BODY,
+    "chunk astronomic": HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"f" * 64 + b"\r\n" + BODY,
+    "chunk extension without end": HEAD + b"Transfer-Encoding: chunked\r\n\r\n5;" + b"x" * 500_000,
+    "too many headers": b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: y\r\n" % n for n in range(50_000)) + b"\r\n" + BODY,
+    "header with NUL": b"HTTP/1.1 200 OK\r\nX: a\x00b\r\nContent-Length: 34\r\n\r\n" + BODY,
+    "header of no form": b"HTTP/1.1 200 OK\r\nno colon here\r\n\r\n" + BODY,
+    "status of letters": b"HTTP/1.1 OK fine\r\n\r\n" + BODY,
+    "status 999": b"HTTP/1.1 999 Strange\r\nContent-Length: 0\r\n\r\n",
+    "only continue": b"HTTP/1.1 100 Continue\r\n\r\n" * 20_000,
+    "switching protocols": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n" + BODY,
+    "another protocol": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)) * 9,
+    "deflate that is none": HEAD + b"Content-Encoding: deflate\r\nContent-Length: 34\r\n\r\n" + BODY,
+    "encoding unknown": HEAD + b"Content-Encoding: zstd\r\nContent-Length: 34\r\n\r\n" + BODY,
+    "nothing": b"",
+}
+
+
+@asynccontextmanager
+async def speaking(octets: bytes, *, drip: float = 0.0) -> AsyncIterator[str]:
+    """Give out a good token, and answer everything else with *octets*, then hang up or trickle on."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            request = await reader.readuntil(b"\r\n\r\n")
+            if b"/oauth2/token" in request:
+                writer.write(HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(TOKEN) + TOKEN)
+            else:
+                writer.write(octets)
+                while drip:
+                    writer.write(b" ")
+                    await asyncio.sleep(drip)
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("octets", HOSTILE.values(), ids=HOSTILE)
+async def test_whatever_a_socket_says_the_error_is_ours(octets: bytes) -> None:
+    """An error that says what was asked, or the body that was sent; nothing of the library, and an end."""
+    async with speaking(octets) as url, client_at(url) as client:
+        try:
+            answer = await client.measurements(one_slice())
+        except AnswerError as error:
+            said = str(error)
+        else:
+            said = f"GET {answer.body.decode()}"
+
+    assert "GET" in said
+    assert "secret-token" not in said
+
+
+@pytest.mark.parametrize("begun", [HEAD, HEAD + b"Content-Length: 900\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: ", b""])
+async def test_a_trickle_ends_wherever_it_begins(begun: bytes) -> None:
+    """A byte now and then keeps no request alive: not in the body, not in the headers."""
+    async with speaking(begun, drip=0.1) as url, client_at(url, timeout_seconds=0.3) as client:
+        with pytest.raises(AnswerError):
+            await client.measurements(one_slice())
+
+
+async def test_a_token_goes_to_no_other_host() -> None:
+    """A second cloud that is named by the first hears nothing at all, whatever the redirect looks like."""
+    async with rogue() as other, rogue() as first:
+        host = other.url.removeprefix("http://")
+        places = [f"{other.url}/v1/plants", f"//{host}/v1/plants", f"https://{host}/x", f"http://u:p@{host}/"]
+        for place in places:
+            location = f"HTTP/1.1 308 Permanent Redirect\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n".encode()
+            async with speaking(location) as url, client_at(url) as client:
+                with pytest.raises(Moved):
+                    await client.measurements(one_slice())
+
+    assert (other.seen, first.seen) == ([], [])
+
+
+CHILD = """
+import asyncio, json, resource, sys
+from datetime import date
+from harvester.errors import AnswerError
+from harvester.model import Period, Series, Slice
+from harvester.sma.client import Client
+from harvester.sma.settings import Credentials, Hosts, Limits
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+async def main(url, plant, name):
+    hosts = Hosts(auth_url=url, consent_url=url, monitoring_url=url + "/monitoring/v1")
+    series = Series(plant_id=plant, set=name)
+    day = date(2026, 5, 12)
+    async with Client(hosts, Credentials(client_id="local-sandbox", client_secret="local-sandbox"),
+                      Limits(attempts=1, timeout_seconds=30)) as client:
+        await client.verify()
+        before, errors = peak(), []
+        for _ in range(3):
+            try:
+                await client.measurements(Slice(series=series, period=Period.DAY, date=day, days=(day,)))
+            except AnswerError as error:
+                errors.append(str(error))
+    print(json.dumps({"before": before, "after": peak(), "errors": errors}))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("fault", ["bomb", "endless"])
+async def test_a_body_of_half_a_gigabyte_is_not_held(fault: str) -> None:
+    """A child that meets three of them, one packed and one plain, grows by a few bodies of the allowed size at most."""
+    async with serving(Settings(plants=1, devices=1, classic_every=0, faults=Faults(**{fault: 1.0}))) as running:
+        accept_all(running)
+        plant = running.cloud.truth.plants()[0].plant_id
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", CHILD, running.url, plant, "EnergyBalance"), stdout=asyncio.subprocess.PIPE
+        )
+        out, _ = await child.communicate()
+    found = json.loads(out)
+
+    assert len(found["errors"]) == 3
+    assert all("more than 33554432 bytes" in error for error in found["errors"])
+    assert found["after"] - found["before"] < 100  # MiB; a body may have 32
+
+
+async def asked_over_tls(folder: Path, authority: Authority, host: str, trusted: Path) -> tuple[Command, int]:
+    """Harvest over TLS from a cloud whose certificate is for *host*; return what came of it and what it was asked."""
+    cloud = Cloud(Settings(plants=1, devices=1, classic_every=0))
+    cloud.accept("owner@example.org")
+    runner = web.AppRunner(application(cloud), access_log=None, shutdown_timeout=0.05)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=authority.context(host)).start()
+        running = SimpleNamespace(url=f"https://localhost:{runner.addresses[0][1]}")
+        env = environment(running, folder, SSL_CERT_FILE=os.fspath(trusted))
+        done = await command(env | {"HARVESTER_SMA__TIMEOUT_SECONDS": "5"}, "discover")
+    finally:
+        await runner.cleanup()
+    return done, sum(cloud.counts.as_dict()["requests"].values())
+
+
+async def test_a_certificate_of_another_host_or_authority_is_refused(tmp_path: Path) -> None:
+    """No request reaches such a server, so no secret does; one with the right certificate is harvested."""
+    ours, theirs = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
+    good, wrong, unknown = await asyncio.gather(
+        asked_over_tls(tmp_path / "good", ours, "localhost", ours.file),
+        asked_over_tls(tmp_path / "wrong", ours, "elsewhere.example.org", ours.file),
+        asked_over_tls(tmp_path / "unknown", theirs, "localhost", ours.file),
+    )
+
+    assert good[0].code == 0, good[0].err
+    assert good[1] > 0
+    for done, requests in (wrong, unknown):
+        assert done.code == 4
+        assert "Certificate" in done.err
+        assert requests == 0
