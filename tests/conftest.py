@@ -6,11 +6,16 @@ skipped, since a skip counts as a failure. Where the variable CI is set they sta
 
 import os
 import shutil
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import structlog
 from playwright.async_api import Browser, async_playwright
+
+# Where nothing is configured, logs go to stdout, which belongs to the results of commands.
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
 
 ROOT = Path(__file__).parents[1]
 NAMES = {

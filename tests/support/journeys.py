@@ -25,6 +25,8 @@ FIRST, LAST = TODAY - timedelta(days=20), TODAY - timedelta(days=18)
 BUDGET, WINDOW = 150, 5
 """Requests per window, in seconds, of cloud and harvester alike."""
 SIGKILL = -9
+IDLE = 8
+"""Worlds in a row without a kill after which a step counts as one that is not come by again."""
 
 
 @dataclass(slots=True)
@@ -85,7 +87,7 @@ SCENES = (
     Scene(
         "backfill",
         ("backfill", *SPAN),
-        Settings(**SMALL, faults=Faults(surplus=0.5, octets=0.04)),  # type: ignore[arg-type]
+        Settings(**SMALL, faults=Faults(surplus=0.5, octets=0.3, only=("PowerDc",))),  # type: ignore[arg-type]
         _nothing,
     ),
     Scene("repair", ("repair", *SPAN, "--force"), Settings(**SMALL), _backfilled, before=SPIKED),  # type: ignore[arg-type]
@@ -140,12 +142,11 @@ class Stage:
 
     async def at_each(self, steps: Sequence[str]) -> list[str]:
         """Kill at every one of *steps* once, at whichever comes first; return those that no journey came by."""
-        while left := [step for step in steps if step not in self.tally.kills]:
-            await self.journey(
-                lambda: {"kill": {step: 1 for step in steps if step not in self.tally.kills}},
-            )
-            if not self.tally.kills.keys() & set(left):
-                break
+        idle = 0
+        while (left := [step for step in steps if step not in self.tally.kills]) and idle < IDLE:
+            kills = self.tally.kills.total()
+            await self.journey(lambda: {"kill": dict.fromkeys(set(steps) - self.tally.kills.keys(), 1)})
+            idle = idle + 1 if self.tally.kills.total() == kills else 0
         return left
 
     def _count(self, asked: Sequence[Asked], kept: Kept) -> None:

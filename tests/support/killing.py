@@ -301,7 +301,9 @@ class World:
 
     def _asked(self, tables: Tables) -> dict[str, pl.DataFrame]:
         span = pl.col("local_time").dt.date().is_between(self.first, self.last)
-        return {table: asked for table, frame in tables.items() if frame.height and (asked := frame.filter(span)).height}
+        return {
+            table: asked for table, frame in tables.items() if frame.height and (asked := frame.filter(span)).height
+        }
 
     def _ledger_amiss(self, truth: Tables) -> Iterator[str]:
         if not self.ledger.exists() or not self.ledger.stat().st_size:
