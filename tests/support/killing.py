@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from truth_frames import KEY, differences, lake_tables, snake
 
 from harvester.lake.layout import Partition
 from harvester.sandbox import Running
-from harvester.sandbox.exchange import Answer, Call
+from harvester.sandbox.exchange import Answer, Body, Call
 from harvester.state.database import connect
 from harvester.state.inventory import Inventory
 from harvester.state.ledger import Ledger
@@ -80,9 +80,11 @@ class Asked:
 
 @dataclass(slots=True)
 class Listener:
-    """Writes down what a cloud is asked."""
+    """Writes down what a cloud is asked, and spoils some answers."""
 
     asked: list[Asked] = field(default_factory=list)
+    spoil: int = 0
+    """How many of the next answers to PowerDc are to come with bytes that no JSON has."""
 
     @classmethod
     def of(cls, running: Running) -> "Listener":
@@ -92,6 +94,9 @@ class Listener:
         def heard(call: Call) -> Answer:
             given = answer(call)
             listener.asked.append(Asked(call.url, given.status))
+            if listener.spoil and "/PowerDc/" in call.url and b'"time"' in given.body.plain:
+                listener.spoil -= 1
+                return replace(given, body=Body(given.body.plain.replace(b'"time"', b'"t\xffme"', 1)))
             return given
 
         running.cloud.answer = heard  # type: ignore[method-assign]
