@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-tools check format bench clean
+.PHONY: demo test test-tools faults fuzz check format bench clean
 
 demo: $(READY)  ## see it work: sandbox, consent, a week of harvest; needs no network once installed
 	$(BIN)/harvester demo
@@ -14,6 +14,13 @@ test: $(READY)  ## all tests; those with a browser or newman where these are fou
 
 test-tools:  ## what some tests drive: Chromium and systemd (Debian), newman (npm)
 	@.ci/test-tools
+
+faults: $(READY)  ## more games, and others each time, of what can go wrong on the wire; EXAMPLES=200
+	WIRE_EXAMPLES=$(or $(EXAMPLES),200) $(BIN)/pytest -q --timeout 0 tests/faults/test_wire.py
+
+fuzz: $(READY)  ## look for answers that the decoder reads wrongly; SECONDS=60
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
+	$(BIN)/python tests/faults/fuzz_decode.py -max_total_time=$(or $(SECONDS),60)
 
 check: $(READY)  ## format, lint, types
 	$(BIN)/ruff format --check .

@@ -161,4 +161,6 @@ def _read(path: Path) -> _Content:
     except FileNotFoundError:
         return _Content()
     except (OSError, msgspec.MsgspecError) as error:
-        raise LakeError(f"{path}: the registry of tables cannot be read: {error}") from error
+        raise LakeError(
+            f"{path}: the registry of tables cannot be read: {error}. Restore it from a backup; nothing was changed."
+        ) from error

@@ -78,12 +78,13 @@ def progress(stage: Stage, kills: int, began: float) -> None:
 
 def told(tallies: dict[str, Tally], folder: Path) -> int:
     """Print what came of it and return the exit code."""
-    heads = ("scene", "steps", "kills", "worlds", "requests", "twice", "lost a kill", "worst", "429", "rows", "wrong")
+    heads = ("scene", "steps", "kills", "worlds", "requests", "twice", "lost a kill", "worst", "429", "again", "rows", "wrong")
     rows = [(name, *facts(tally)) for name, tally in tallies.items()]
     widths = [max(len(str(row[n])) for row in [heads, *rows]) for n in range(len(heads))]
     for row in [heads, *rows]:
         say("  ".join(str(cell).rjust(width) for cell, width in zip(row, widths, strict=True)))
-    say("twice: requests for what the ledger had; lost: answers a kill took that were not in the ledger yet")
+    say("twice: requests for what the ledger had; lost: answers a kill took that were not in the ledger yet;")
+    say("again: owners who had to connect again, as a refresh token is good for one use and a kill took the new one")
     everything = [step for tally in tallies.values() for step in tally.kills]
     for place, steps in groupby(sorted(everything, key=place_of), place_of):
         whole = sum(tally.kills[step] for step in set(steps) for tally in tallies.values())
@@ -109,6 +110,7 @@ def facts(tally: Tally) -> tuple[Any, ...]:
         f"{sum(lost) / len(lost):.1f}" if lost else "-",
         max(lost, default=0),
         tally.limited,
+        tally.reconnected,
         tally.rows,
         len(tally.problems),
     )

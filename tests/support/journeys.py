@@ -16,10 +16,12 @@ from typing import Any
 
 from connecting import KEY, code_configured, connected
 from killing import Asked, End, Kept, Listener, Nursery, Tables, World
-from running import accept_all
+from running import accept_all, configured
 from truth_frames import days, lake_tables, truth_tables
 
 from harvester.sandbox import Faults, Running, Settings, serving
+from harvester.state.database import connect
+from harvester.state.vault import Keyring, Vault
 
 ANN, BOB = "ann@example.org", "bob@example.org"
 TODAY = datetime.now(UTC).date()
@@ -54,6 +56,9 @@ class Tally:
     needless: int = 0
     """Requests for what the ledger had when the child started: spent twice."""
     limited: int = 0
+    reconnected: int = 0
+    """Owners who had to connect again: SMA had exchanged a refresh token, and the new one was not kept yet. It is good
+    for one use, so nothing that a client does can bring it back."""
     rows: int = 0
     """Of all lakes in the end."""
     problems: list[str] = field(default_factory=list)
@@ -141,7 +146,7 @@ class Stage:
 
     async def steps(self) -> list[str]:
         """Harvest a world undisturbed and return the names of the steps that were passed, in their order."""
-        with self._place() as world:
+        with self.place() as world:
             await self.scene.prepare(world)
             end = await self._lived(world, record=True)
             self._finished(world, end.code, end.err)
@@ -153,7 +158,7 @@ class Stage:
 
         After each kill it is *told*.
         """
-        with self._place() as world:
+        with self.place() as world:
             await self.scene.prepare(world)
             while True:
                 kept, heard = world.kept(), len(self._listener.asked)
@@ -168,6 +173,8 @@ class Stage:
                 after = world.kept()
                 self.tally.in_flight.append(sum(self._lost(one, after) for one in asked))
                 self._complain(f"killed {name}", world.amiss(*self.truths))
+                if self.scene.settings.grant == "code":
+                    await self._reconnect(world)
                 told()
 
     async def at_each(self, steps: Sequence[str], told: Callable[[], None] = lambda: None) -> list[str]:
@@ -194,6 +201,19 @@ class Stage:
         if moment is None or not child.code.done():
             child.send(signal.SIGTERM)
         return await world.ended(child)
+
+    async def _reconnect(self, world: World) -> None:
+        """Let owners connect again whose refresh token was lost on its way."""
+        config = configured(self.running, world.folder, sma__grant="code", vault__key=KEY)
+        engine = connect(config.ledger.path)
+        try:
+            vault = Vault(engine, Keyring.parse(KEY), lambda: datetime.now(UTC))
+            kept = {owner: vault.get(owner, "refresh token") for owner in (ANN, BOB)}
+        finally:
+            engine.dispose()
+        lost = [owner for owner, token in kept.items() if token not in self.running.cloud.tokens._refresh]
+        self.tally.reconnected += len(lost)
+        await connected(config, self.running, lost)
 
     def _settled(self, world: World) -> bool:
         wanted, known = set(days(self.scene.first, self.scene.last)), world.kept().days
@@ -222,7 +242,8 @@ class Stage:
     def _complain(self, when: str, problems: Sequence[str]) -> None:
         self.tally.problems.extend(f"{self.scene.name}, {when}: {problem}" for problem in problems)
 
-    def _place(self) -> "_Place":
+    def place(self) -> "_Place":
+        """Return a place for one world, to be entered."""
         return _Place(self)
 
 

@@ -298,7 +298,9 @@ class World:
 
     def amiss(self, *truths: Tables) -> list[str]:
         """Say what is wrong while nothing runs; *truths* are what the rows may be: as they are now, as they were."""
-        return [*_unreadable(self.lake), *_wrong_rows(self.lake, truths), *self._ledger_amiss(truths[0])]
+        if unreadable := list(_unreadable(self.lake)):
+            return unreadable
+        return [*_wrong_rows(self.lake, truths), *self._ledger_amiss(truths[0])]
 
     def unlike(self, truth: Tables) -> list[str]:
         """Say how the lake differs from the truth on the days that were asked for; a Week may have reached further."""

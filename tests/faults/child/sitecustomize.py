@@ -65,6 +65,7 @@ class Plan:
         ]
         self.refused = Counter()
         self.busy_seconds = words.get("busy_seconds")
+        self.most_pages = words.get("most_pages")
         self.passed = Counter()
         self.steps = 0
         self.turn = threading.Lock()
@@ -217,7 +218,10 @@ def watch_databases(plan: Plan) -> None:
     def connect(*args, **kwargs):
         if plan.busy_seconds is not None:
             kwargs["timeout"] = plan.busy_seconds
-        return System.connect(*args, **{"factory": Connection, **kwargs})
+        opened = System.connect(*args, **{"factory": Connection, **kwargs})
+        if plan.most_pages is not None:
+            opened.execute(f"PRAGMA max_page_count = {plan.most_pages}")  # beyond them SQLite's disk is full
+        return opened
 
     sqlite3.connect = sqlite3.dbapi2.connect = connect
 
