@@ -31,8 +31,10 @@ format: $(READY)  ## put the code in order
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY)  ## what the whole costs against the sum of its parts; how much of a budget is used
+bench: $(READY)  ## whole commands against others, the whole against its parts, a late merge, the use of a budget
+	$(BIN)/python tests/bench/compare.py $(if $(DLT_PYTHON),--dlt-python $(DLT_PYTHON))
 	$(BIN)/python tests/bench/whole_against_parts.py
+	$(BIN)/python tests/bench/late_merge.py
 	$(BIN)/python tests/bench/budget.py
 
 clean:

@@ -49,7 +49,7 @@ def explain(config: Config, words: Sequence[str], *, as_json: bool) -> int:
     """Print all that is known of a plant or device on one day, and return the exit code; raises `ConfigError`."""
     asked = Asked.read(words)
     with readable(config) as stores:
-        found = [_dossier(config, stores, asked, *each) for each in _found(stores, asked.name)]
+        found = _dossiers(config, stores, asked)
     if as_json:
         show.as_json([dossier.facts() for dossier in found])
         return OK
@@ -60,6 +60,24 @@ def explain(config: Config, words: Sequence[str], *, as_json: bool) -> int:
                 show.tell(f"  {sentence}")
         show.tell()
     return OK
+
+
+def _dossiers(config: Config, stores: Readable, asked: Asked) -> list[Dossier]:
+    """Return what is known of the plant and of the device that go by the name *asked* for.
+
+    A gateway may carry the id of its plant (seen in production): then a set that only one of the two offers is told of
+    that one. Raises `ConfigError` where neither has it.
+    """
+    found: list[Dossier] = []
+    refused: list[ConfigError] = []
+    for plant, device in _found(stores, asked.name):
+        try:
+            found.append(_dossier(config, stores, asked, plant, device))
+        except ConfigError as error:
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    return found
 
 
 def _found(stores: Readable, name: str) -> list[tuple[KnownPlant, KnownDevice | None]]:

@@ -16,9 +16,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from harvester.sandbox import Settings, serving
+from harvester.sandbox.cloud import Cloud
+from harvester.sandbox.exchange import Body
+from harvester.sandbox.question import Question, read_question
+from harvester.sandbox.sets import SETS
 
 SETTLED = timedelta(days=7)
 """How long after the last day the cloud's clock stands: every row has come."""
+SUMS = ("month", "year", "total")
 
 
 async def serve(plants: int, devices: int, first: date, weeks: int) -> None:
@@ -37,9 +42,31 @@ async def serve(plants: int, devices: int, first: date, weeks: int) -> None:
     async with serving(settings, now=lambda: now) as running:
         running.cloud.accept(settings.owners[0])
         running.cloud.warm(first, last, period="Week")
+        _keep_sums(running.cloud, first, last)
         sys.stdout.write(f"{running.url}\n")
         sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.read)
+
+
+def _keep_sums(cloud: Cloud, first: date, last: date) -> None:
+    """Render Month, Year and Total once: the cloud's clock stands, so they never change."""
+    render, kept = cloud._render, {}
+
+    def rendered(question: Question, drop: tuple[str, ...] = ()) -> Body:
+        if question.period not in SUMS:
+            return render(question, drop)
+        if question not in kept:
+            kept[question] = render(question, drop)
+            _ = kept[question].packed
+        return kept[question]
+
+    cloud._render = rendered
+    dates = {"month": sorted({f"{day:%Y-%m}" for day in (first, last)}), "year": [f"{first:%Y}"], "total": [""]}
+    for source in cloud.world.sources():
+        if SETS[source.set].summed and source.device is None:
+            for period, words in dates.items():
+                for word in words:
+                    rendered(read_question(source, period, {"date": word}))
 
 
 def main() -> None:

@@ -57,7 +57,9 @@ def main() -> int:
     found = {tool: _summary(each, starts[tool]) for tool, each in runs.items()}
     sys.stdout.write(_table(found, asked))
     if asked.json:
-        Path(asked.json).write_text(json.dumps({"options": vars(asked), "runs": runs, "median": found}, indent=2) + "\n")
+        Path(asked.json).write_text(
+            json.dumps({"options": vars(asked), "runs": runs, "median": found}, indent=2) + "\n"
+        )
     return 0
 
 
@@ -70,7 +72,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--large", action="store_true", help="20 plants, 5 weeks: minutes per round")
     parser.add_argument("--quick", action="store_true", help="as small as it can be: does it work at all?")
     parser.add_argument("--only", action="append", choices=TOOLS, help="may be given several times")
-    parser.add_argument("--dlt-python", default=sys.executable, metavar="FILE", help="a Python that has dlt[filesystem]")
+    parser.add_argument(
+        "--dlt-python", default=sys.executable, metavar="FILE", help="a Python that has dlt[filesystem]"
+    )
     parser.add_argument("--folder", help="where lakes are written for the moment; default: the system's own")
     parser.add_argument("--json", metavar="FILE", help="write all figures there, too")
     asked = parser.parse_args()
@@ -144,11 +148,9 @@ def _summary(runs: list[dict[str, float]], start: dict[str, float]) -> dict[str,
 def _table(found: dict[str, dict[str, Any]], asked: argparse.Namespace) -> str:
     rows = int(max(each["rows"] for each in found.values()))
     ours = found.get(OURS)
-    lines = [
-        f"{asked.plants} plants, {asked.devices} devices each, {asked.weeks} weeks: {rows:,} rows; "
-        f"medians of {asked.rounds} rounds, start-up apart",
-        f"{'':<12}{'s':>8}{'least..most':>16}{'CPU us/row':>12}{'rows/s':>10}{'peak MiB':>10}{'start s':>9}{'x ours':>8}",
-    ]
+    fleet = f"{asked.plants} plants, {asked.devices} devices each, {asked.weeks} weeks"
+    heads = f"{'s':>8}{'least..most':>16}{'CPU us/row':>12}{'rows/s':>10}{'peak MiB':>10}{'start s':>9}{'x ours':>8}"
+    lines = [f"{fleet}: {rows:,} rows; medians of {asked.rounds} rounds, start-up apart", f"{'':<12}{heads}"]
     for tool, each in found.items():
         times = each["wall"] / ours["wall"] if ours else 0
         goal = f"   goal: at least {GOALS[tool]:g} x" if tool in GOALS else ""

@@ -132,9 +132,7 @@ def binding(hours: float, cpu_hours: float, disk: float, memory: float) -> str:
 
 def _plan(folder: Path, budget: int, *words: str) -> tuple[dict, float]:
     config = folder / f"{budget}.toml"
-    config.write_text(
-        f'[rate]\nrequests = {budget}\n[lake]\nroot = "lake"\n[ledger]\nurl = "sqlite:///ledger.db"\n'
-    )
+    config.write_text(f'[rate]\nrequests = {budget}\n[lake]\nroot = "lake"\n[ledger]\nurl = "sqlite:///ledger.db"\n')
     used = run([sys.executable, "-m", "harvester", "--config", str(config), "plan", "--json", *words], environment())
     return json.loads(used.said), used.peak
 
@@ -149,7 +147,9 @@ def table(found: list[Paper], asked: argparse.Namespace) -> str:
         cells += [f"{p.rows / 1e6:,.0f} M", f"{p.cpu_hours:,.1f}", f"{p.bytes / 1e9:,.1f} GB", f"{p.peak:,.0f}"]
         cells += [f"{p.live_share:.0%}", f"{p.live_p95_minutes:,.0f} min", p.binds]
         lines.append(f"| {' | '.join(cells)} |")
-    told = f"A year of history; {asked.rows_per_second:,} rows/s, {asked.disk_gb:,} GB of disk, {asked.memory_mib:,} MiB."
+    told = (
+        f"A year of history; {asked.rows_per_second:,} rows/s, {asked.disk_gb:,} GB of disk, {asked.memory_mib:,} MiB."
+    )
     return "\n".join([told, "", *lines]) + "\n"
 
 

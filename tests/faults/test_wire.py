@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 from holes import days_of, lacking, listed_gaps, still_due, wrong_rows
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from impatient import harvested_soon
@@ -33,19 +33,21 @@ from harvester.sandbox import Cloud, Faults, Settings, serving
 
 EXAMPLES = int(os.environ.get("WIRE_EXAMPLES", "0"))
 PLAYED = settings(
-    max_examples=EXAMPLES or 8,
+    max_examples=EXAMPLES or 4,
     stateful_step_count=12,
     derandomize=not EXAMPLES,
+    phases=list(Phase) if EXAMPLES else [Phase.generate],
     deadline=None,
     database=None,
     print_blob=True,
     suppress_health_check=list(HealthCheck),
 )
-"""The same few games each time in CI; more, and others each time, where WIRE_EXAMPLES says how many."""
+"""The same few games each time in CI; more, others each time, made short, where WIRE_EXAMPLES says how many."""
 
 ANN, BEN = "ann@example.org", "ben@example.net"
 FIRST, LAST = date(2026, 5, 6), date(2026, 5, 15)
-BEGINS, ADDED = (2026, 5, 18, 10), date(2026, 5, 10)
+BEGINS, ADDED = (2026, 5, 13, 10), date(2026, 5, 10)
+"""Some of the days that are asked have not come in as a whole, some have not begun."""
 SERVED = days(date(2026, 5, 1), date(2026, 6, 20))
 SETTINGS = Settings(
     plants=2, devices=2, owners=(ANN, BEN), classic_every=2, start=SERVED[0], late_rows=0.1, late_days=2
@@ -106,7 +108,7 @@ class Wire(RuleBasedStateMachine):
         return self.runner.run(played())
 
     def _config(self, *, timeout: float) -> Config:
-        more = {"sma__timeout_seconds": timeout, "rate__window_seconds": 0.3, "harvest__since": "2026-05-14"}
+        more = {"sma__timeout_seconds": timeout, "rate__window_seconds": 0.3, "harvest__since": "2026-05-11"}
         return configured(self.running, Path(self.folder.name), sma__owners=[ANN, BEN], **more)
 
     def _do(self, task: Wanted, config: Config | None = None) -> Report | None:
@@ -187,16 +189,15 @@ class Wire(RuleBasedStateMachine):
         self._do(self._errand("repair", FIRST + timedelta(days=start), LAST))
 
     def _keeps_its_word(self, first: date, last: date) -> None:
-        """Whatever is lacking after exit code 0 is open in the ledger, or `gaps` says so, or was built today."""
-        open_days = still_due(self.config, first, last)
-        named = {
-            (gap["plant_id"], gap["device_id"] or "", snake(gap["set"]), day)
-            for gap in listed_gaps(self.config, first, last)
-            if gap["period"] == "Day"
-            for day in days_of(gap)
-        }
-        named |= {(plant, device, snake(name), day) for (plant, device, name), d in open_days.items() for day in d}
+        """Nothing that is over was left unasked; what is lacking is open in the ledger, or in `gaps`, or is new."""
         visible = {plant.plant_id for plant in self.cloud.truth.plants() if plant.owner in self.accepted}
+        gaps = [gap for gap in listed_gaps(self.config, first, last) if gap["period"] == "Day"]
+        over = self.now().date() - timedelta(days=1)
+        unasked = [gap for gap in gaps if gap["settlement"] == "unasked" and gap["plant_id"] in visible]
+        assert [gap for gap in unasked if days_of(gap)[0] < over] == []
+        due = still_due(self.config, first, last).items()
+        named = {(gap["plant_id"], gap["device_id"] or "", snake(gap["set"]), d) for gap in gaps for d in days_of(gap)}
+        named |= {(plant, device, snake(name), day) for (plant, device, name), days in due for day in days}
         for table, plant_id, device_id, day in lacking(self.config.lake.root, self._truth, first, last):
             if plant_id in visible and device_id != self.added:
                 assert (plant_id, device_id, table.partition("_")[2], day) in named

@@ -214,7 +214,12 @@ async def test_an_id_of_a_plant_and_of_a_device_explains_both(tmp_path: Path, ex
         config = await harvested_week(running, tmp_path)
         plant = running.cloud.truth.plants()[0].plant_id
         found = explained(config, plant, FIRST)
+        balance = explained(config, plant, "EnergyBalance", FIRST)
+        with pytest.raises(ConfigError, match="has no set 'Nothing'"):
+            explained(config, plant, "Nothing", FIRST)
 
+    assert [each["level"] for each in balance] == ["plant"]
+    assert [series["set"] for series in balance[0]["series"]] == ["EnergyBalance"]
     assert [(each["level"], each["plant_id"], each["device_id"]) for each in found] == [
         ("plant", plant, None),
         ("device", plant, plant),

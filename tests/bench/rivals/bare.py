@@ -1,6 +1,6 @@
 """The least: ask for everything with bare aiohttp, read it, throw it away.
 
-    python tests/bench/rivals/bare.py URL FIRST WEEKS
+python tests/bench/rivals/bare.py URL FIRST WEEKS
 """
 
 from __future__ import annotations
