@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-tools faults fuzz check format bench clean
+.PHONY: demo test test-tools faults fuzz check format bench kill clean
 
 demo: $(READY)  ## see it work: sandbox, consent, a week of harvest; needs no network once installed
 	$(BIN)/harvester demo
@@ -36,6 +36,9 @@ bench: $(READY)  ## whole commands against others, the whole against its parts, 
 	$(BIN)/python tests/bench/whole_against_parts.py
 	$(BIN)/python tests/bench/late_merge.py
 	$(BIN)/python tests/bench/budget.py
+
+kill: $(READY)  ## kill harvests N times (1000) and see that nothing is lost, doubled or spent twice
+	$(BIN)/python tests/faults/kill.py --kills $(or $(N),1000)
 
 clean:
 	rm -rf $(VENV) node_modules demo-lake build *.egg-info

@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import Enum
+from types import MappingProxyType
 
-from harvester import periods, plan
+from harvester import clock, periods, plan
 from harvester.model import Device, Plant, Series, Slice, Stretch
 from harvester.outlook import Outlook
 from harvester.plan import Batch, Scope, Span, SpanOf
@@ -83,21 +84,44 @@ class Wanted:
     resume: bool = False
     """Whether series are also asked for what lies before their span: from where their history ended, and for days
     that were asked and are not settled."""
+    reach: Callable[[date, date | None], date] | None = None
+    """From a plant-local day and the day of start-up, how far back it goes by itself. What ended before a plant's first
+    such day, a span that somebody asked for once, is not taken up again."""
     again: Again = Again.DUE
+
+    def floor(self, known: KnownPlant) -> date:
+        """Return the plant-local day before which no history is taken up again."""
+        if self.reach is None:
+            return date.min
+        seen = clock.local_day(known.first_seen, clock.zone(known.plant.timezone))
+        return self.reach(seen, plan.start_day(known.plant))
 
 
 class DueNow:
     """What is due of the plants of one part, asked of the ledger again and again."""
 
     def __init__(
-        self, inventory: Inventory, ledger: Ledger, part: int, plants: Sequence[Plant], wanted: Wanted
+        self,
+        inventory: Inventory,
+        ledger: Ledger,
+        part: int,
+        plants: Sequence[Plant],
+        wanted: Wanted,
+        floors: Mapping[str, date] = MappingProxyType({}),
     ) -> None:
+        """*floors* are the days of `Wanted.floor`, by plant id."""
         self._inventory = inventory
         self._ledger = ledger
         self._part = part
         self._wanted = wanted
         self._outlook = Outlook(
-            ledger.agenda, part, plants, scope=wanted.scope, span_of=wanted.span_of, resume=wanted.resume
+            ledger.agenda,
+            part,
+            plants,
+            scope=wanted.scope,
+            span_of=wanted.span_of,
+            resume=wanted.resume,
+            floors=floors,
         )
         self._ended: dict[int, date | None] = {}
         self._whole: dict[int, tuple[date, date]] = {}

@@ -82,7 +82,7 @@ def recent(config: Config, scope: Scope, now: datetime, *, command: str = "run")
     """Return what is wanted without being asked for: everything since `harvest.since`."""
     harvest = config.harvest
     span_of = plan.recent(harvest.since.first_day, harvest.live_sets, now)
-    return Wanted(command=command, scope=scope, span_of=span_of, resume=True)
+    return Wanted(command=command, scope=scope, span_of=span_of, resume=True, reach=harvest.since.first_day)
 
 
 def live(config: Config, scope: Scope, now: datetime) -> Wanted | None:
@@ -97,7 +97,8 @@ def live(config: Config, scope: Scope, now: datetime) -> Wanted | None:
 def late(config: Config, scope: Scope, now: datetime) -> Wanted:
     """Return what is wanted of the days that are not settled yet: the newest ones, and those that were asked before."""
     span_of = plan.recent(lambda day, start: max(day - _LATE, config.harvest.since.first_day(day, start)), (), now)
-    return Wanted(command="settle", scope=scope, span_of=span_of, resume=True)
+    reach = config.harvest.since.first_day
+    return Wanted(command="settle", scope=scope, span_of=span_of, resume=True, reach=reach)
 
 
 def failed(config: Config, scope: Scope, now: datetime) -> Wanted:

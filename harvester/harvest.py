@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
 from itertools import islice
 
 from harvester import clock, plan
@@ -91,10 +91,11 @@ class Harvest:
     async def _harvest(self, plants: Sequence[KnownPlant], wanted: Wanted) -> None:
         self.report.plants = len(plants)
         mine = [known for known in plants if self._shard.takes(known.part)]
+        floors = {known.plant.plant_id: wanted.floor(known) for known in mine}
         for part, members in in_turn(self._stores.ledger, mine, wanted):
             if self._stop.is_set():
                 return
-            await self._harvest_part(part, members, wanted)
+            await self._harvest_part(part, members, wanted, floors)
 
     def _known(self, scope: Scope) -> list[KnownPlant]:
         """Return the plants that were on the newest list and are wanted."""
@@ -135,9 +136,11 @@ class Harvest:
             return False
         return True
 
-    async def _harvest_part(self, number: int, plants: Sequence[Plant], wanted: Wanted) -> None:
+    async def _harvest_part(
+        self, number: int, plants: Sequence[Plant], wanted: Wanted, floors: Mapping[str, date]
+    ) -> None:
         """Ask what is due of one part until nothing is: spoiled answers and days a Week left out come again."""
-        due = DueNow(self._stores.inventory, self._stores.ledger, number, plants, wanted)
+        due = DueNow(self._stores.inventory, self._stores.ledger, number, plants, wanted, floors)
         self._seen[number] = due.series
         self.report.series = sum(self._seen.values())
         part = Part(
@@ -147,15 +150,18 @@ class Harvest:
             asked=Asked() if wanted.again is Again.DUE else self._asked,
         )
         leave, now = self._intake.gave_up, self._wall()
-        for within in due.pieces(self._intake.rule, now):
-            while not self._stop.is_set():
-                rule = self._intake.rule
+        pieces = due.pieces(self._intake.rule, now)
+        while pieces and not self._stop.is_set():
+            within, rule = pieces.pop(0), self._intake.rule
+            while rule == self._intake.rule and not self._stop.is_set():
                 batches = due.batches(rule, now, leave=leave, asked=part.asked, within=within)
                 if not batches:
                     break
                 await self._intake.stream(self._probe(batches, rule) or batches, part)
                 now = self._wall()
             due.remember()
+            if rule != self._intake.rule:  # weeks begin elsewhere than was thought: cut between them
+                pieces = due.pieces(self._intake.rule, now)
         while not self._stop.is_set():
             sums = due.sums(self._stores.periods, now, leave=leave, asked=part.asked)
             if not sums:

@@ -26,13 +26,23 @@ class Outlook:
     """What a run wants of the plants of one part, and the ledger's quick answers to it."""
 
     def __init__(
-        self, agenda: Agenda, part: int, plants: Sequence[Plant], *, scope: Scope, span_of: SpanOf, resume: bool
+        self,
+        agenda: Agenda,
+        part: int,
+        plants: Sequence[Plant],
+        *,
+        scope: Scope,
+        span_of: SpanOf,
+        resume: bool,
+        floors: Mapping[str, date],
     ) -> None:
+        """*floors* tells of plants before which day no history is taken up again."""
         self._agenda = agenda
         self._plants = {plant.plant_id: plant for plant in plants if scope.takes_plant(plant.plant_id)}
         self._scope = scope
         self._span_of = span_of
         self._resume = resume
+        self._floors = floors
         self._apart = span_of.apart | {ENERGY_AND_POWER_PV.name}
         self._wishes: tuple[datetime | None, list[Wish]] = (None, [])
         self._look = Look(
@@ -111,7 +121,7 @@ class Outlook:
     ) -> Span:
         span = self._span_of(plant, name)
         if ended is not None:
-            span = Span(min(span.first, ended), span.last)
+            span = Span(min(span.first, max(ended, self._floors.get(plant.plant_id, date.min))), span.last)
         span = plan.applicable(span, plant, device, now)
         today = plan.today(plant, now)
         sleeps = name == ENERGY_AND_POWER_PV.name and span.last >= today and _asleep(plant, now)
@@ -136,7 +146,7 @@ class Outlook:
         if not scope.sets or scope.sets - self._apart:
             names.append(REST)
         for plant in self._plants.values():
-            began = plan.start_day(plant) or date.min
+            began = max(plan.start_day(plant) or date.min, self._floors.get(plant.plant_id, date.min))
             for name in names:
                 yield plant, name, self._of_plant(plant, name, now), began
 

@@ -75,11 +75,11 @@ def _publish_table(
     frames: list[pl.DataFrame],
     tally: _Tally,
 ) -> None:
-    rows = pl.concat(frames, how="diagonal")
-    if rows.is_empty():
+    height = sum(frame.height for frame in frames)
+    if not height:
         return
-    tally.rows[table] = rows.height
-    for day, new in _by_day(rows):
+    tally.rows[table] = height
+    for day, new in _by_day(frames):
         path = places.file(Partition(table, day, part))
         old = read(path)
         held = columns if old is None else with_those_of(path, old, columns)
@@ -91,13 +91,15 @@ def _publish_table(
             tally.files += 1
 
 
-def _by_day(rows: pl.DataFrame) -> Iterator[tuple[date, pl.DataFrame]]:
-    """Yield the rows of each day sorted by key; of equal keys in the order of arrival."""
-    key = [name for name in KEY_COLUMNS if name in rows.columns]
-    rows, at = rows.sort("_date", *key, maintain_order=True), 0
-    for day, height in rows.get_column("_date").rle().struct.unnest().select("value", "len").rows():
-        yield day, rows.slice(at, height)
-        at += height
+def _by_day(frames: Sequence[pl.DataFrame]) -> Iterator[tuple[date, pl.DataFrame]]:
+    """Yield the rows of each day sorted by key; of equal keys in the order of arrival.
+
+    One day is copied at a time: a sorted copy of all of them would be the most that a harvest ever holds.
+    """
+    for day in sorted({day for frame in frames for day in frame.get_column("_date").unique()}):
+        found = pl.concat([frame.filter(frame.get_column("_date") == day) for frame in frames], how="diagonal")
+        key = [name for name in KEY_COLUMNS if name in found.columns]
+        yield day, found.sort(key, maintain_order=True)
 
 
 def _publish_periods(

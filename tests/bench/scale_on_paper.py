@@ -145,7 +145,9 @@ def table(found: list[Paper], asked: argparse.Namespace) -> str:
     for p in found:
         cells = [f"{p.plants:,}", f"{p.series:,}", f"{p.budget:,}", f"{p.requests:,}", f"{p.hours:,.1f}"]
         cells += [f"{p.rows / 1e6:,.0f} M", f"{p.cpu_hours:,.1f}", f"{p.bytes / 1e9:,.1f} GB", f"{p.peak:,.0f}"]
-        cells += [f"{p.live_share:.0%}", f"{p.live_p95_minutes:,.0f} min", p.binds]
+        # beyond the whole budget the sets that are asked once a day leave nothing to the live ones
+        fresh = "never" if p.live_share > 1 else f"{p.live_p95_minutes:,.0f} min"
+        cells += [f"{p.live_share:.0%}", fresh, p.binds]
         lines.append(f"| {' | '.join(cells)} |")
     told = (
         f"A year of history; {asked.rows_per_second:,} rows/s, {asked.disk_gb:,} GB of disk, {asked.memory_mib:,} MiB."

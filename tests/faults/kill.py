@@ -25,7 +25,7 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1] / "support")]
 
-from journeys import SCENES, Scene, Stage, Tally, at_random, staged
+from journeys import SCENES, Scene, Stage, Tally, at_random, staged  # noqa: E402 - the path comes first
 
 TWICE = 0.01
 """Share of all requests that may be spent on what the ledger had."""
@@ -78,7 +78,20 @@ def progress(stage: Stage, kills: int, began: float) -> None:
 
 def told(tallies: dict[str, Tally], folder: Path) -> int:
     """Print what came of it and return the exit code."""
-    heads = ("scene", "steps", "kills", "worlds", "requests", "twice", "lost a kill", "worst", "429", "again", "rows", "wrong")
+    heads = (
+        "scene",
+        "steps",
+        "kills",
+        "worlds",
+        "requests",
+        "twice",
+        "lost a kill",
+        "worst",
+        "429",
+        "again",
+        "rows",
+        "wrong",
+    )
     rows = [(name, *facts(tally)) for name, tally in tallies.items()]
     widths = [max(len(str(row[n])) for row in [heads, *rows]) for n in range(len(heads))]
     for row in [heads, *rows]:

@@ -207,7 +207,12 @@ async def test_a_damaged_ledger_is_refused_and_made_again(
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("lake.json", b""), ("lake.json", b'{"format": [1]}'), ("registry.json", b"{"), ("registry.json", b'{"tables": 7}')],
+    [
+        ("lake.json", b""),
+        ("lake.json", b'{"format": [1]}'),
+        ("registry.json", b"{"),
+        ("registry.json", b'{"tables": 7}'),
+    ],
 )
 async def test_a_damaged_file_of_the_lake_s_own(filled: tuple[World, Truth], name: str, content: bytes) -> None:
     """Refused by name, before anything is asked or changed; put back, all is as before."""
@@ -231,7 +236,7 @@ async def test_a_damaged_file_of_the_lake_s_own(filled: tuple[World, Truth], nam
 async def test_a_data_file_that_somebody_cut(filled: tuple[World, Truth]) -> None:
     """A run that must merge into it refuses it with what to do, and leaves it; so done, the truth is back."""
     world, truth = filled
-    file = sorted(world.lake.glob("device_power_ac/date=*/*.parquet"))[0]
+    file = min(world.lake.glob("device_power_ac/date=*/*.parquet"))
     half(file)
     spoiled = file.read_bytes()
     end = await world.run(*REPAIR)

@@ -1,4 +1,4 @@
-"""Journeys: a harvest that is killed at one step, looked at, started again, killed at the next one, and in the end true."""
+"""Journeys: a harvest is killed at a step, looked at, started again, killed at the next one, and ends with the truth."""
 
 import asyncio
 import random
@@ -263,7 +263,13 @@ class _Place:
             **self._stage.scene.variables,
         }
         return World(
-            self._stage.running, self._stage._listener, self._folder, self._stage.scene.first, self._stage.scene.last, self._stage.nursery, variables
+            self._stage.running,
+            self._stage._listener,
+            self._folder,
+            self._stage.scene.first,
+            self._stage.scene.last,
+            self._stage.nursery,
+            variables,
         )
 
     def __exit__(self, kind: object, *_rest: object) -> None:

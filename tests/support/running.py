@@ -13,6 +13,7 @@ from harvester import plan
 from harvester.compose import asking, harvest_of, scope_of, utc_now, writable
 from harvester.config import Config, load
 from harvester.due import Wanted
+from harvester.errand import recent
 from harvester.report import Report
 from harvester.sandbox import Running
 from harvester.show import Quiet
@@ -46,9 +47,7 @@ async def backfilled(
 
 async def ran(config: Config, *, wall: Callable[[], datetime] = utc_now) -> Report:
     """Do what `run` does and return the report; *wall* is the present."""
-    span_of = plan.recent(config.harvest.since.first_day, config.harvest.live_sets, wall())
-    wanted = Wanted(command="run", scope=scope_of(config), span_of=span_of, resume=True)
-    return await harvested(config, wanted, wall=wall)
+    return await harvested(config, recent(config, scope_of(config), wall()), wall=wall)
 
 
 async def harvested(config: Config, wanted: Wanted, *, wall: Callable[[], datetime] = utc_now) -> Report:

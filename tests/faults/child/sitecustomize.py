@@ -6,6 +6,8 @@ and on what: ``before rename partition``, ``after commit budget``. ``torn`` is a
 the unfinished file is on the disk.
 """
 
+# ruff: noqa: ANN - it wraps what has no types of its own
+
 import json
 import os
 import pathlib
@@ -101,7 +103,7 @@ class Plan:
     def place(self, path: object) -> "str | None":
         """Return what lies at *path*, None for what is not the lake's."""
         try:
-            text = os.path.abspath(os.fspath(path))
+            text = os.path.abspath(os.fspath(path))  # noqa: PTH100 - no link is to be followed
         except TypeError:
             return None
         if not text.startswith(f"{self.lake}/"):
@@ -114,7 +116,7 @@ class Plan:
     def opened(self, descriptor: int) -> "str | None":
         """Return what *descriptor* has open; a folder is called after the files in it."""
         try:
-            path = os.readlink(f"/proc/self/fd/{descriptor}")
+            path = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - this runs often
             if stat.S_ISDIR(os.fstat(descriptor).st_mode):
                 called = self.place(f"{path}/part-00000.parquet" if "_harvester" not in path else f"{path}/x")
                 return f"folder of {called}" if called else None
@@ -177,7 +179,7 @@ def watch_files(plan: Plan) -> None:
     pathlib.Path.touch = around("create", System.touch, at)
 
 
-def watch_databases(plan: Plan) -> None:
+def watch_databases(plan: Plan) -> None:  # noqa: C901 - classes that share one plan
     """Make every changing statement and every commit a step."""
 
     class Cursor(sqlite3.Cursor):
