@@ -41,6 +41,8 @@ class _Explored:
     devices: list[Device]
     sets: dict[str | None, list[str] | None]
     trouble: list[Unexplored]
+    whole: bool
+    """Whether every list of sets was answered."""
 
 
 async def list_plants(client: Client, inventory: Inventory, now: datetime) -> list[KnownPlant]:
@@ -100,7 +102,7 @@ async def explore(
                 continue
             found = outcome.answer
             trouble.extend(found.trouble)
-            inventory.explored(found.plant, found.devices, found.sets, now)
+            inventory.explored(found.plant, found.devices, found.sets, now, whole=found.whole)
     for each in trouble:
         log.warning("discover.failed", plant_id=each.plant_id, reason=str(each.error))
     return trouble
@@ -113,12 +115,12 @@ async def _explore(client: Client, plant: Plant) -> _Explored:
             plant = await client.plant(plant.plant_id)
         except Skip as error:
             trouble.append(Unexplored(plant.plant_id, error))
-    devices = await client.devices(plant.plant_id)
+    devices, before = await client.devices(plant.plant_id), len(trouble)
     async with asyncio.TaskGroup() as group:
         tasks = {d.device_id: group.create_task(_sets(client, plant, d, trouble)) for d in devices}
         of_plant = group.create_task(_sets(client, plant, None, trouble))
     sets: dict[str | None, list[str] | None] = {device_id: task.result() for device_id, task in tasks.items()}
-    return _Explored(plant, devices, {None: of_plant.result(), **sets}, trouble)
+    return _Explored(plant, devices, {None: of_plant.result(), **sets}, trouble, whole=len(trouble) == before)
 
 
 async def _sets(client: Client, plant: Plant, device: Device | None, trouble: list[Unexplored]) -> list[str] | None:

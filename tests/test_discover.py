@@ -6,10 +6,11 @@ import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from running import Command, accept_all, command, configured, environment
+import pytest
+from running import Command, accept_all, backfilled, command, configured, environment
 
 from harvester.catalog import ENERGY_BALANCE
 from harvester.compose import client_of, writable
@@ -196,3 +197,27 @@ class TestCommand:
         assert "[red]x[/] [/b]" in told.out
         assert set(told.out) & set("\x1b\x07\r\x9b\u202e") == set()
         assert len(told.out.rstrip().splitlines()) == 4
+
+
+async def test_sets_that_could_not_be_listed_are_asked_for_again_in_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed list of one device's sets ends 3 naming the plant; the next run looks again, and nothing is missing."""
+    async with serving(Settings(plants=1, devices=3, start=date(2026, 10, 1))) as running:
+        accept_all(running)
+        config = configured(running, tmp_path)
+        device = running.cloud.world.plants()[0].devices[0].device_id
+        answer = running.cloud.answer
+
+        def failing(call: Call) -> Answer:
+            return refusal(501) if call.raw_path.endswith(f"/devices/{device}/measurements/sets") else answer(call)
+
+        monkeypatch.setattr(running.cloud, "answer", failing)
+        broken = await backfilled(config, date(2026, 10, 5), date(2026, 10, 6))
+        monkeypatch.undo()
+        healthy = await backfilled(config, date(2026, 10, 5), date(2026, 10, 6))
+
+    assert broken.exit_code == 3
+    assert len(broken.misses) == 1
+    assert healthy.exit_code == 0
+    assert healthy.series > broken.series

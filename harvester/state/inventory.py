@@ -125,14 +125,16 @@ class Inventory:
         devices: Sequence[Device],
         sets: Mapping[str | None, Sequence[str] | None],
         now: datetime,
+        *,
+        whole: bool = True,
     ) -> None:
         """Record the devices of *plant* and the sets each offers; device None is the plant as a whole.
 
-        Sets that are None could not be asked for: what is known of them stays as it is.
+        Of sets that are None nothing was told: what is known of them stays. Not *whole*, it is explored again soon.
         """
         with self._engine.begin() as db:
             part = db.scalar(sa.select(PLANT.c.part).where(PLANT.c.plant_id == plant.plant_id))
-            facts = {**_told(plant), "explored_at": to_seconds(now)}
+            facts = {**_told(plant), **({"explored_at": to_seconds(now)} if whole else {})}
             db.execute(sa.update(PLANT).where(PLANT.c.plant_id == plant.plant_id).values(facts))
             for device in devices:
                 _see_device(db, device, to_seconds(now))

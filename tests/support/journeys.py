@@ -1,4 +1,4 @@
-"""Journeys: a harvest is killed at a step, looked at, started again, killed at the next one, and ends with the truth."""
+"""Journeys: a harvest is killed at a step, looked at, started again, killed at the next one, and ends true."""
 
 import asyncio
 import random

@@ -6,7 +6,8 @@ and on what: ``before rename partition``, ``after commit budget``. ``torn`` is a
 the unfinished file is on the disk.
 """
 
-# ruff: noqa: ANN - it wraps what has no types of its own
+# What is wrapped has no types of its own.
+# ruff: noqa: ANN001, ANN002, ANN003, ANN202
 
 import json
 import os
