@@ -20,7 +20,7 @@ from harvester.errors import ConfigError, LakeError, LedgerError
 from harvester.harvest import Harvest
 from harvester.intake import Progress, Stores, Terms
 from harvester.lake.atomic import forget_unfinished, replace_with
-from harvester.lake.lake import open_lake, read_identity
+from harvester.lake.lake import Identity, open_lake, read_identity
 from harvester.lake.layout import Places
 from harvester.lake.lock import writing
 from harvester.lake.quarantine import Quarantine
@@ -194,6 +194,7 @@ def writable(config: Config, command: str, shard: Shard = WHOLE) -> Iterator[Sto
     with writing(places, command=command, now=utc_now(), shard=shard):
         host = urlsplit(config.sma.monitoring_url).netloc
         identity = read_identity(places)
+        _warn_of_a_lost_ledger(config, identity)
         engine = connect(config.ledger.path)
         try:
             ledger = Ledger(engine)
@@ -238,6 +239,13 @@ def keep_snapshot(places: Places, engine: Engine, now: datetime) -> Path | None:
         log.warning("snapshot.failed", reason=str(error))
         return None
     return file
+
+
+def _warn_of_a_lost_ledger(config: Config, identity: Identity | None) -> None:
+    """Say that a lake without its ledger is asked for anew, unless the ledger is made again from what there is."""
+    if identity is not None and not config.ledger.path.exists():
+        remedy = "`harvester ledger rebuild` makes it again from its newest copy and the lake; else all is asked anew"
+        log.warning("ledger.missing", ledger=str(config.ledger.path), lake=str(config.lake.root), remedy=remedy)
 
 
 def _same_lake(config: Config, ledger: Ledger, lake_id: str | None) -> None:

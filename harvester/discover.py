@@ -19,8 +19,8 @@ from harvester.state.inventory import Inventory, KnownPlant
 EXPLORE_AGAIN = timedelta(days=1)
 """Devices and sets change rarely: a plant is enumerated again after this long."""
 NO_PLANT = (
-    "The plant list is empty: no owner's consent is accepted. `harvester consent status` tells who has "
-    "answered, `harvester consent request` asks again."
+    "The plant list is empty: no owner's consent is accepted, or SMA does not show their plants yet. "
+    "`harvester consent status` tells who has answered, `harvester consent request` asks again."
 )
 """What a person is told where the list is empty."""
 

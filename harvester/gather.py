@@ -9,6 +9,7 @@ from harvester.lake.decode import Bad, DayCount, Decoded, decode
 from harvester.lake.layout import Places
 from harvester.lake.parquet import Written, publish
 from harvester.lake.period_rows import decode_periods
+from harvester.lake.raw import Packed, pack_body
 from harvester.lake.registry import Registry
 from harvester.model import Payload, Slice
 from harvester.plan import Batch
@@ -27,13 +28,15 @@ class Gathering:
     left: int
     """Slices of the batch whose outcome is not known yet."""
     bodies: bool = True
-    """Whether the answers are wanted as they came, for the archive, after they are decoded."""
+    """Whether the answers are wanted as they came, for the archive."""
     payloads: list[Payload] = field(default_factory=list)
     """Answers not decoded yet."""
     pieces: list[Decoded] = field(default_factory=list)
     """Answers decoded but not published."""
     answered: list[Payload] = field(default_factory=list)
-    """Answers decoded but not committed."""
+    """Answers decoded but not committed, without their bodies but for the spoiled ones."""
+    packed: dict[Slice, Packed] = field(default_factory=dict)
+    """Their bodies for the archive: as they came, they would be a third of all memory."""
     bytes: int = 0
     rows: int = 0
 
@@ -56,18 +59,21 @@ class Gathering:
         self.pieces.append(piece)
         self.rows += piece.rows.height
         spoiled = {id(bad.payload) for bad in piece.bad}
-        self.answered.extend(p if self.bodies or id(p) in spoiled else replace(p, body=b"") for p in self.payloads)
+        good = [payload for payload in self.payloads if id(payload) not in spoiled]
+        if self.bodies and not self.batch.summed:
+            self.packed.update((payload.slice, pack_body(payload.body)) for payload in good)
+        self.answered.extend(p if id(p) in spoiled else replace(p, body=b"") for p in self.payloads)
         self.payloads, self.bytes = [], 0
 
     def publish(self, places: Places) -> Published:
         """Write what is decoded, and forget it; raises `LakeError` with nothing forgotten."""
         if not self.pieces:
-            return Published(Written(), (), (), ())
+            return Published(Written(), (), (), (), {})
         written = publish(places, self.batch.part, self.pieces)
         counts = tuple(count for piece in self.pieces for count in piece.counts)
         bad = tuple(bad for piece in self.pieces for bad in piece.bad)
-        done = Published(written, tuple(self.answered), counts, bad)
-        self.pieces, self.answered, self.rows = [], [], 0
+        done = Published(written, tuple(self.answered), counts, bad, self.packed)
+        self.pieces, self.answered, self.packed, self.rows = [], [], {}, 0
         return done
 
 
@@ -79,6 +85,8 @@ class Published:
     answered: tuple[Payload, ...]
     counts: tuple[DayCount, ...]
     bad: tuple[Bad, ...]
+    packed: Mapping[Slice, Packed]
+    """The bodies of good answers where they are wanted for the archive."""
 
     def by_slice(self) -> dict[Slice, list[DayCount]]:
         """Return what each answer held, day by day; an empty answer is not in it."""

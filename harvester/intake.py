@@ -198,7 +198,8 @@ class Intake:
         held = published.by_slice()
         self._learn_weeks(published.answered, held)
         good = [payload for payload in published.answered if payload.slice not in spoiled]
-        taken = [Taken(p, held.get(p.slice, ()), part.series[p.slice.series]) for p in good]
+        packed, known = published.packed, part.series
+        taken = [Taken(p, held.get(p.slice, ()), known[p.slice.series], packed.get(p.slice)) for p in good]
         commit = self._commit_sums if gathering.batch.summed else self._commit_days
         reads = await asyncio.to_thread(commit, gathering.batch.part, taken, part)
         for payload in good:
@@ -243,9 +244,9 @@ class Intake:
         found = []
         for each, reads in covered:
             payload, settled = each.payload, [read.day for read in reads if read.next_at is None]
-            if settled and not payload.slice.period.summed:
+            if settled and each.packed:
                 held, zone = [count.day for count in each.held], part.zones[payload.slice.series.plant_id]
-                found.append((answer_of(payload, settled, held, zone), payload.body))
+                found.append((answer_of(payload, settled, held, zone, each.packed), each.packed))
         if found:
             series = found[0][0].slice.series
             self._stores.raw.keep(number, self._stores.registry.table(series.level, series.set).table, found)
@@ -263,14 +264,15 @@ class Intake:
 
     def _miss(self, piece: Slice, error: AnswerError, part: Part) -> None:
         """Tell a person and the ledger that a slice failed; its days stay due."""
+        log.warning("slice.failed", slice=str(piece), days=len(piece.days), reason=str(error))
+        series_id, now = part.series[piece.series].series_id, self._wall()
         if piece.period.summed and isinstance(error, NotFound | Rejected):
             # a cloud without these views, which nothing else depends on, is no reason to call a harvest incomplete
             self._report.warnings.append(f"{piece} is not served: {error}")
-        else:
-            self._strikes[piece.series] += 1
-            self._report.miss(piece, str(error))
-        log.warning("slice.failed", slice=str(piece), days=len(piece.days), reason=str(error))
-        series_id, now = part.series[piece.series].series_id, self._wall()
+            self._stores.periods.commit([periods.not_served(piece.stretch, series_id, now)])
+            return
+        self._strikes[piece.series] += 1
+        self._report.miss(piece, str(error))
         if piece.period.summed:
             failed = StretchFailure(series_id=series_id, stretch=piece.stretch, failed_at=now, reason=str(error))
             self._stores.periods.commit((), [failed])

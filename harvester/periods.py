@@ -69,6 +69,11 @@ def read_of(payload: Payload, series_id: int, where: tzinfo, settle_after: timed
     return StretchRead(series_id=series_id, stretch=stretch, asked_at=payload.asked_at, next_at=next_at)
 
 
+def not_served(stretch: Stretch, series_id: int, now: datetime) -> StretchRead:
+    """Tell the ledger that the cloud has no such view: nothing is missing, and it is asked again some day."""
+    return StretchRead(series_id=series_id, stretch=stretch, asked_at=now, next_at=now + AGAIN[stretch.period])
+
+
 def next_look(stretch: Stretch, where: tzinfo, *, asked_at: datetime, settle_after: timedelta) -> datetime | None:
     """Return when *stretch*, asked at *asked_at* (the read's begin), is due again; None where what came is final.
 

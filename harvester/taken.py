@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta, tzinfo
 
 from harvester import clock, live
 from harvester.lake.decode import DayCount
+from harvester.lake.raw import Packed
 from harvester.model import Payload
 from harvester.state.inventory import KnownSeries
 from harvester.state.ledger import Learned, Read
@@ -22,6 +23,8 @@ class Taken:
     held: Sequence[DayCount]
     """Empty where the answer was."""
     known: KnownSeries
+    packed: Packed | None = None
+    """Its body for the archive."""
 
     def reads(self, days: Iterable[date], where: tzinfo, settle_after: timedelta) -> Iterator[Read]:
         """Tell the ledger of the plant-local *days* that the answer is sure to have covered."""

@@ -71,7 +71,9 @@ def test_answers_are_taken_and_decoded(gathering: Gathering, registry: Registry)
 
     assert taken == sum(len(payload.body) for payload in payloads)
     assert (gathering.bytes, gathering.payloads, gathering.rows) == (0, [], 3)
-    assert gathering.answered == payloads
+    assert [payload.slice for payload in gathering.answered] == [payload.slice for payload in payloads]
+    assert {payload.body for payload in gathering.answered} == {b""}
+    assert {s: body.size for s, body in gathering.packed.items()} == {p.slice: len(p.body) for p in payloads}
 
 
 def test_to_decode_nothing_is_nothing(gathering: Gathering, registry: Registry) -> None:
@@ -125,7 +127,7 @@ def test_what_is_published_is_forgotten(gathering: Gathering, registry: Registry
     gathering.decode(registry, ZONES)
     gathering.publish(places)
 
-    assert (gathering.pieces, gathering.answered, gathering.rows) == ([], [], 0)
+    assert (gathering.pieces, gathering.answered, gathering.packed, gathering.rows) == ([], [], {}, 0)
     assert gathering.publish(places).written == Written()
 
 

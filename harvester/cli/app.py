@@ -40,7 +40,7 @@ from harvester.compose import scope_of, utc_now
 from harvester.config import LOCAL_OWNER
 from harvester.errand import Errand, wanted
 from harvester.errors import HarvestError
-from harvester.lake.dictionary import lake_dictionary
+from harvester.lake.dictionary import lake_dictionary, lake_tables
 from harvester.model import WHOLE, Shard
 from harvester.questions import preview
 
@@ -223,13 +223,16 @@ def show_demo(
 
 
 @schema.command("lake")
-def schema_lake() -> None:
+def schema_lake(as_json: AsJson = False) -> None:
     """Print the lake's tables and columns, as storage/README.md has them."""
-    typer.echo(lake_dictionary(), nl=False)
+    if as_json:
+        show.as_json(lake_tables())
+    else:
+        typer.echo(lake_dictionary(), nl=False)
 
 
 @schema.command("config")
-def schema_config() -> None:
+def schema_config(as_json: AsJson = True) -> None:  # noqa: ARG001 - it is JSON either way
     """Print the JSON schema of the configuration, for editors and for CI."""
     show.as_json(config.json_schema())
 

@@ -83,8 +83,29 @@ class Size:
     bytes: int
 
 
-def answer_of(payload: Payload, settled: Iterable[date], held: Collection[date], zone: str) -> Answer:
-    """Describe *payload*, which *settled* some days and *held* rows of some, for the index."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """A body on its way into the archive, compressed as soon as it is decoded: it may have to wait for many others."""
+
+    content: bytes
+    sha256: bytes
+    size: int
+    """Bytes before compression."""
+
+
+def pack_body(body: bytes) -> Packed:
+    """Compress *body* as a pack holds it."""
+    content = pa.Codec("zstd", compression_level=_LEVEL).compress(body, asbytes=True)
+    return Packed(content=content, sha256=hashlib.sha256(body).digest(), size=len(body))
+
+
+def answer_of(
+    payload: Payload, settled: Iterable[date], held: Collection[date], zone: str, packed: Packed | None = None
+) -> Answer:
+    """Describe *payload*, which *settled* some days and *held* rows of some, for the index.
+
+    *packed* is its body where it does not hold it itself any more.
+    """
     piece = payload.slice
     return Answer(
         slice=Slice(series=piece.series, period=piece.period, date=piece.date, days=tuple(sorted(settled))),
@@ -92,8 +113,8 @@ def answer_of(payload: Payload, settled: Iterable[date], held: Collection[date],
         asked_at=payload.asked_at,
         zone=zone,
         moved=payload.moved,
-        sha256=hashlib.sha256(payload.body).digest(),
-        size=len(payload.body),
+        sha256=packed.sha256 if packed else hashlib.sha256(payload.body).digest(),
+        size=packed.size if packed else len(payload.body),
     )
 
 
@@ -103,12 +124,12 @@ class Archive:
     def __init__(self, places: Places) -> None:
         self._places = places
 
-    def keep(self, part: int, table: str, found: Iterable[tuple[Answer, bytes]]) -> int:
+    def keep(self, part: int, table: str, found: Iterable[tuple[Answer, bytes | Packed]]) -> int:
         """Archive answers to one measurement set, of plants of one part, and return how many were new.
 
         What is there already, the same content of a series settling the same days, is left out. Raises `LakeError`.
         """
-        weeks: dict[date, list[tuple[Answer, bytes]]] = {}
+        weeks: dict[date, list[tuple[Answer, bytes | Packed]]] = {}
         for answer, body in found:
             weeks.setdefault(week_of(answer.slice.date), []).append((answer, body))
         return sum(self._keep_week(part, table, week, some) for week, some in sorted(weeks.items()))
@@ -156,9 +177,9 @@ class Archive:
                 continue
         return Size(answers=answers, bytes=size)
 
-    def _keep_week(self, part: int, table: str, week: date, found: Sequence[tuple[Answer, bytes]]) -> int:
+    def _keep_week(self, part: int, table: str, week: date, found: Sequence[tuple[Answer, bytes | Packed]]) -> int:
         known = self._known(part, table, week)
-        new: list[tuple[Answer, bytes | None]] = []
+        new: list[tuple[Answer, bytes | Packed | None]] = []
         for answer, body in sorted(found, key=lambda each: (str(each[0].slice), each[0].asked_at)):
             stored = answer.sha256 in known
             claims = {(answer.slice.series, day) for day in answer.slice.days}
@@ -169,7 +190,7 @@ class Archive:
             self.put(pack_of(table, week, part, [answer for answer, _ in new]), new)
         return len(new)
 
-    def put(self, pack: Pack, answers: Sequence[tuple[Answer, bytes | None]]) -> None:
+    def put(self, pack: Pack, answers: Sequence[tuple[Answer, bytes | Packed | None]]) -> None:
         """Write *pack* whole; a body that is None is in another pack of the same folder. Raises `LakeError`."""
         replace_with(self._places.pack(pack), lambda file: _write(file, answers), mode=0o600)
 
@@ -211,16 +232,22 @@ def _reading(path: Path) -> Iterator[pq.ParquetFile]:
         raise LakeError(f"{path}: the pack of archived answers cannot be read ({error}).") from error
 
 
-def _write(file: Path, answers: Sequence[tuple[Answer, bytes | None]]) -> None:
-    codec = pa.Codec("zstd", compression_level=_LEVEL)
+def _write(file: Path, answers: Sequence[tuple[Answer, bytes | Packed | None]]) -> None:
     options = {"compression": _COMPRESSION, "use_dictionary": _DICTIONARIES, "write_statistics": False}
     with pq.ParquetWriter(file, _SCHEMA, **options) as writer:
         for some in _groups(answers):
-            rows = [_row(answer, None if body is None else codec.compress(body, asbytes=True)) for answer, body in some]
+            rows = [_row(answer, _content(body)) for answer, body in some]
             writer.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
 
 
-def _groups(answers: Sequence[tuple[Answer, bytes | None]]) -> Iterator[Sequence[tuple[Answer, bytes | None]]]:
+def _content(body: bytes | Packed | None) -> bytes | None:
+    packed = pack_body(body) if isinstance(body, bytes) else body
+    return packed.content if packed else None
+
+
+def _groups(
+    answers: Sequence[tuple[Answer, bytes | Packed | None]],
+) -> Iterator[Sequence[tuple[Answer, bytes | Packed | None]]]:
     first = size = 0
     for at, (answer, _) in enumerate(answers):
         if size and size + answer.size > _GROUP_BYTES:

@@ -139,7 +139,7 @@ def _tell_gaps(found: list[Gap]) -> None:
     for gap in found:
         what = "" if gap.period is Period.DAY else f" {gap.period.value}"
         line = f"{gap.first} to {gap.last}  {gap.settlement.value:<9}  {gap.series}{what}: {gap.reason}"
-        show.tell(line)
+        show.tell(show.in_one_line(line))
     show.tell(
         f"{len(found):,} gaps, {sum(gap.days for gap in found if gap.period is Period.DAY):,} series-days. "
         "`harvester explain` tells more of a day, `harvester repair` asks again."

@@ -47,7 +47,7 @@ def refusal(where: Path, error: sa.exc.DBAPIError) -> LedgerError:
     """Say what a failed statement means and what to do about it."""
     facts = str(error.orig)
     if "locked" in facts:
-        return LedgerError(f"{where}: the ledger is locked by another program for over {_BUSY_SECONDS} s.")
+        return LedgerError(f"{where}: the ledger is locked by another program. Close it there and run again.")
     if "malformed" in facts or "not a database" in facts:
         return LedgerError(
             f"{where}: the ledger is damaged ({facts}). Move it away and restore a copy of it: the lake is "

@@ -88,7 +88,7 @@ async def test_a_full_disk_is_told_and_loses_nothing(place: tuple[World, Truth],
 async def test_a_disk_that_fills_up_in_the_middle(place: tuple[World, Truth]) -> None:
     """What was written before is in lake and ledger, and is not asked again."""
     world, truth = place
-    end = await world.run(*BACKFILL, refuse=[{"step": "before write partition", "errno": errno.ENOSPC, "after": 4}])
+    end = await world.run(*BACKFILL, refuse=[{"step": "before write partition", "errno": errno.ENOSPC, "after": 25}])
     assert end.code == Full.exit_code, end.err
     kept, heard = world.kept(), len(world.listener.asked)
     assert any(kept.days.values())
