@@ -14,7 +14,6 @@ import structlog
 from harvester import show
 from harvester.compose import Readable, asked_owners, asking, harvest_of, readable, utc_now, writable
 from harvester.config import Config
-from harvester.consents import explained
 from harvester.discover import Unexplored, explore
 from harvester.due import Wanted
 from harvester.errand import Errand, wanted
@@ -24,7 +23,8 @@ from harvester.intake import WEEK_RULE, Stores
 from harvester.lake.inventory import publish_inventory
 from harvester.lake.measure import measure
 from harvester.lake.raw import Archive
-from harvester.listing import list_plants_of
+from harvester.owners.consents import explained
+from harvester.owners.listing import list_plants_of
 from harvester.questions import ages, budget
 from harvester.report import INCOMPLETE, OK, Report
 from harvester.state.inventory import KnownPlant

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from harvester.consents import ENDED
 from harvester.errors import AnswerError
+from harvester.owners.consents import ENDED
 from harvester.sma.client import Client
 from harvester.sma.consent import ConsentState
 from harvester.sma.wire import masked

@@ -13,8 +13,8 @@ from harvester.discover import due_for_exploration, explore
 from harvester.due import Again, Asked, DueNow, Wanted, in_turn
 from harvester.intake import Intake, Part, Progress, Stores, Terms
 from harvester.lake.inventory import publish_inventory
-from harvester.listing import list_plants_of
 from harvester.model import Period, Plant
+from harvester.owners.listing import list_plants_of
 from harvester.plan import Batch, Scope
 from harvester.report import Miss, Report
 from harvester.sma.client import Client

@@ -21,19 +21,19 @@ Rule = Callable[[Tree], Iterator[str]]
 LAYERS = """
 __main__ cli
 cli.app
-duty
-panel rounds cli.care cli.consent cli.ops cli.purge cli.questions
+daemon.duty
+cli.care cli.consent cli.ops cli.purge cli.questions daemon.panel daemon.rounds
 commands care.purging care.tending cli.energy ops.doctor questions.overview
-consenting daemon demo handover watchers cli.options ops.machine questions.asking questions.explaining
-questions.preview
-compose jobs care.replay questions.reconcile
-counter harvest care.purge care.unarchived lake.check lake.upgrade questions.accounts questions.estimate
+demo handover cli.options daemon.daemon daemon.watchers ops.machine owners.consenting questions.asking
+questions.explaining questions.preview
+compose care.replay daemon.jobs questions.reconcile
+harvest care.purge care.unarchived daemon.counter lake.check lake.upgrade questions.accounts questions.estimate
 intake care.rebuild lake.contract lake.dictionary lake.energy lake.purge ops.lookout
-departures gather listing standing lake.evidence lake.inventory ops.alerts ops.watching ops.web
+departures gather lake.evidence lake.inventory ops.alerts ops.watching ops.web owners.listing owners.standing
 questions.coverage_page questions.heatmap
-consents discover errand taken lake.fold lake.parquet lake.period_rows lake.quarantine ops.connect ops.initial
-ops.metrics ops.outbox ops.pages questions.coverage questions.dossier questions.gaps sma.code_client
-due schedule care.entombing lake.decode ops.attention ops.commented ops.connect_visits ops.gauges ops.interview
+discover errand taken lake.fold lake.parquet lake.period_rows lake.quarantine ops.connect ops.initial ops.metrics
+ops.outbox ops.pages owners.consents questions.coverage questions.dossier questions.gaps sma.code_client
+due care.entombing daemon.schedule lake.decode ops.attention ops.commented ops.connect_visits ops.gauges ops.interview
 ops.records ops.standing questions.budget questions.explain questions.plausibility sma.client sma.owner_tokens
 config outlook lake.lake lake.merge lake.registry lake.rows lake.stamps ops.connect_link ops.contact questions.ages
 questions.aliases questions.standing questions.survey sma.code_grant sma.consent sma.exchange sma.monitoring
@@ -41,12 +41,13 @@ state.connections state.purges
 periods purse show config.daemon lake.audit lake.lock lake.measure lake.passes lake.raw lake.replays lake.sample
 lake.schema questions.content sma.answers sma.tally sma.tokens state.history state.inventory state.ledger
 state.mentions state.restoration state.snapshot state.vault
-catalog daylight fetch log owner_list plan report config.sections config.sources lake.atomic lake.layout lake.naming
-ops.reach questions.freshness sma.pace sma.retry sma.wire state.agenda state.budget state.database state.kinship
-state.orders state.owners state.period_ledger state.standing state.succession state.tombstones state.migrations.env
-attribution care clock errors lake lanes live model ops questions sma state stopping week . config.values
-ops.conditions ops.connect_limit ops.connect_pages ops.finding ops.health ops.kept sma.learning sma.settings
-state.migrations state.packed state.settlement state.tables state.upgrade state.migrations.versions
+catalog daylight fetch log plan report config.sections config.sources lake.atomic lake.layout lake.naming ops.reach
+owners.owner_list questions.freshness sma.pace sma.retry sma.wire state.agenda state.budget state.database
+state.kinship state.orders state.owners state.period_ledger state.standing state.succession state.tombstones
+state.migrations.env
+care clock daemon errors lake live model ops owners questions sma state stopping week . config.values daemon.lanes
+ops.conditions ops.connect_limit ops.connect_pages ops.finding ops.health ops.kept owners.attribution sma.learning
+sma.settings state.migrations state.packed state.settlement state.tables state.upgrade state.migrations.versions
 state.migrations.versions.v0001_first state.migrations.versions.v0002_service
 """
 """Every module, highest first: one imports only from the lines below its own. A dot is the package itself."""
@@ -60,8 +61,7 @@ IMPORTERS = {
     "commands": {"cli"},
     "demo": {"cli"},
     "config": {
-        *("care", "cli", "commands", "compose", "consenting", "demo", "duty", "errand", "handover", "ops"),
-        *("owner_list", "panel", "questions", "rounds", "schedule", "watchers"),
+        *("care", "cli", "commands", "compose", "daemon", "demo", "errand", "handover", "ops", "owners", "questions"),
     },
     "sandbox": {"cli", "demo"},
     "state.migrations": {"state.database"},
@@ -70,7 +70,7 @@ IMPORTERS = {
 OWNERS = {
     "aiohttp": {"sma.client", "sandbox", "ops"},
     "alembic": {"state"},
-    "apscheduler": {"schedule"},
+    "apscheduler": {"daemon.schedule"},
     "astral": {"daylight"},
     "asyncio_throttle": {"sma.pace"},
     "cryptography": {"state.vault"},
@@ -86,8 +86,8 @@ OWNERS = {
     "uvloop": {"commands"},
 }
 """Each library and the only modules or rooms that know it."""
-INNER = {("commands", "uvloop"), ("sandbox.cloud", "harvester.sandbox.server")}
-"""Imports inside of functions: an optional extra; a server that is made of the cloud that starts it."""
+INNER = {("commands", "uvloop")}
+"""Imports inside of functions: an optional extra."""
 PURE = (
     *("errors", "model", "catalog", "clock", "week", "live", "plan", "periods", "report", "sma.wire", "sma.retry"),
     *("sma.answers", "sma.learning", "lake.naming", "lake.schema", "lake.layout", "lake.merge", "lake.stamps"),
@@ -102,13 +102,21 @@ PURE = (
         "daylight",
     ),
     *("questions.dossier", "questions.explain", "questions.gaps", "questions.plausibility"),
-    *("attribution", "lanes", "ops.attention", "ops.gauges", "ops.health", "ops.pages", "ops.standing"),
+    *("owners.attribution", "daemon.lanes", "ops.attention", "ops.gauges", "ops.health", "ops.pages", "ops.standing"),
 )
 """What these say depends on what they are handed and on nothing else."""
 WORLD = {"asyncio", "aiohttp", "os", "time", "random"}
 CLOCKS = {"cli", "compose", "daemon", "log", "sma.client", "sandbox.zones", "sandbox.cloud"}
 """Who may read the clock of the wall; everybody else is handed the time."""
-MONOTONIC = {"daemon", "sma.code_client", "sma.exchange", "sma.owner_tokens", "sma.pace", "sma.tokens", "sandbox"}
+MONOTONIC = {
+    "daemon.daemon",
+    "sma.code_client",
+    "sma.exchange",
+    "sma.owner_tokens",
+    "sma.pace",
+    "sma.tokens",
+    "sandbox",
+}
 """Who may measure how long something takes."""
 BANNED = {"utils", "util", "helpers", "manager", "base", "common", "core", "misc", "service", "handler"}
 BUILT_IN = {

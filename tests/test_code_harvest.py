@@ -11,10 +11,10 @@ from connecting import KEY, carried, code_configured, connected
 from running import backfilled, command, configured, environment, started
 from truth_frames import days, differences, lake_tables, truth_tables
 
-from harvester import consenting
 from harvester.compose import client_of, keyring_of
 from harvester.config import Config
 from harvester.errors import ConfigError, LedgerError
+from harvester.owners import consenting
 from harvester.sandbox import Running, Settings, serving
 from harvester.sandbox.exchange import Answer, Call
 from harvester.state.database import connect

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from harvester import __version__, commands, config, demo, duty, log, show
+from harvester import __version__, commands, config, demo, log, show
 from harvester.cli import care as cli_care
 from harvester.cli import consent as cli_consent
 from harvester.cli import energy as cli_energy
@@ -38,6 +38,7 @@ from harvester.cli.options import (
 )
 from harvester.compose import scope_of, utc_now
 from harvester.config import LOCAL_OWNER
+from harvester.daemon import duty
 from harvester.errand import Errand, wanted
 from harvester.errors import HarvestError
 from harvester.lake.dictionary import lake_dictionary, lake_tables

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from harvester import commands, consenting
+from harvester import commands
 from harvester.cli.options import AsJson, ConfigFile, Owners, load
 from harvester.errors import ConfigError
+from harvester.owners import consenting
 from harvester.sma.consent import ConsentState
 
 consent = typer.Typer(no_args_is_help=True, help="Ask plant owners for consent, and see how they answered.")

@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from email.utils import formatdate
 from math import ceil
-from typing import TYPE_CHECKING
 
 from harvester.sandbox.aggregates import Aggregates
 from harvester.sandbox.bucket import Bucket, Elapsed
@@ -31,9 +30,6 @@ from harvester.sandbox.truth import Truth
 from harvester.sandbox.values import Values
 from harvester.sandbox.world import World
 from harvester.sandbox.zones import utc_now
-
-if TYPE_CHECKING:
-    from aiohttp.web import Application
 
 
 class Cloud:
@@ -80,12 +76,6 @@ class Cloud:
         self._misbehaviour = Misbehaviour(faults, self.settings.seed)
         if reshaped:
             self._rewrite()
-
-    def app(self) -> "Application":
-        """Return the web application that serves this cloud."""
-        from harvester.sandbox.server import application  # noqa: PLC0415 - the cloud itself needs no web server
-
-        return application(self)
 
     def answer(self, call: Call) -> Answer:
         """Answer one request and count it."""

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from deployed import DEPLOY, ROOT
 
-from harvester import daemon, errors
+from harvester import errors
 from harvester.config import KEYS, SECRETS, load
+from harvester.daemon import daemon
 
 SYSTEMD = DEPLOY / "systemd"
 SERVICES = ("harvester.service", "harvester-run.service", "harvester-backfill@.service")

@@ -14,6 +14,7 @@ import pytest
 import harvester.sandbox
 from harvester.sandbox import Cloud, Settings, serving
 from harvester.sandbox.lru import Recent
+from harvester.sandbox.server import application
 
 HOME = Path(harvester.sandbox.__file__).parent
 PRINT_READINGS = """
@@ -59,8 +60,8 @@ async def test_a_port_in_use_is_an_oserror() -> None:
 
 
 async def test_the_application_can_be_served_by_others(aiohttp_client: Any) -> None:
-    """`cloud.app()` is an ordinary aiohttp application."""
-    client = await aiohttp_client(Cloud(Settings(plants=1)).app())
+    """A cloud's application is an ordinary one of aiohttp."""
+    client = await aiohttp_client(application(Cloud(Settings(plants=1))))
     response = await client.get("/v1/plants")
 
     assert response.status == 401

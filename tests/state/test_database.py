@@ -161,7 +161,7 @@ def test_a_locked_ledger_is_refused_after_a_while(tmp_path: Path, monkeypatch: p
     with closing(sqlite3.connect(file, isolation_level=None)) as holder:
         holder.execute("BEGIN EXCLUSIVE")
 
-        with pytest.raises(LedgerError, match=r"locked by another program for over 0\.05 s"):
+        with pytest.raises(LedgerError, match="Close it there and run again"):
             connect(file)
 
 

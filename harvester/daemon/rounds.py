@@ -9,19 +9,20 @@ from datetime import datetime
 
 import structlog
 
-from harvester import consents, errand
+from harvester import errand
 from harvester.care.purge import Asked
 from harvester.care.purging import carried_out
 from harvester.care.tending import begun_replay, replayed
 from harvester.compose import asked_owners, harvest_of, keep_house, scope_of
 from harvester.config import Config
+from harvester.daemon.jobs import HarvestJob, Job, OneGo, Resumable, Steps, harvested
+from harvester.daemon.lanes import Lane
 from harvester.errand import Done, Errand
 from harvester.errors import ConfigError
 from harvester.harvest import Harvest
 from harvester.intake import Progress, Stores
-from harvester.jobs import HarvestJob, Job, OneGo, Resumable, Steps, harvested
-from harvester.lanes import Lane
 from harvester.model import Shard
+from harvester.owners import consents
 from harvester.report import OK
 from harvester.show import Quiet
 from harvester.sma.client import Client

@@ -11,24 +11,24 @@ import structlog
 
 from harvester.compose import Readable, asking, keyring_of, readable, utc_now, writable
 from harvester.config import Cadence, Config
-from harvester.daemon import Daemon
+from harvester.daemon.daemon import Daemon
+from harvester.daemon.lanes import Lane, Rota
+from harvester.daemon.panel import Panel
+from harvester.daemon.rounds import Rounds
+from harvester.daemon.schedule import ticking
+from harvester.daemon.watchers import Watchers, watchers
 from harvester.errors import ConfigError, HarvestError
 from harvester.intake import Stores
 from harvester.lake.lock import DAEMON
-from harvester.lanes import Lane, Rota
 from harvester.model import Shard
 from harvester.ops.connect import serving_connect
 from harvester.ops.metrics import Metrics
 from harvester.ops.web import serving_operator
-from harvester.panel import Panel
 from harvester.report import OK
-from harvester.rounds import Rounds
-from harvester.schedule import ticking
 from harvester.sma.client import Client
 from harvester.sma.code_client import CodeClient
 from harvester.sma.tally import Call, OnRequest
 from harvester.stopping import Stop
-from harvester.watchers import Watchers, watchers
 
 LOOK_SECONDS = 60.0
 """How often fleet, owners and disk are looked at."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harvester.attribution import Comparison, Origin, Standing, decided, proven
+from harvester.owners.attribution import Comparison, Origin, Standing, decided, proven
 
 ANN, BOB, CAT = "ann@example.org", "bob@example.org", "cat@example.org"
 HOLDS = Standing(accepted=True, kept=True)

@@ -14,15 +14,15 @@ from harvester import show
 from harvester.compose import asked_owners, client_of, keyring_of, utc_now
 from harvester.config import Config
 from harvester.config.values import email_address
-from harvester.consents import Looked, ask_each
 from harvester.discover import unreached
 from harvester.errors import ConfigError
 from harvester.ops.connect_link import connect_link
-from harvester.owner_list import owners_in
+from harvester.owners.consents import Looked, ask_each
+from harvester.owners.owner_list import owners_in
+from harvester.owners.standing import facts, failures, say_failures, standing, tell_standing, tell_states
 from harvester.report import INCOMPLETE, OK
 from harvester.sma.client import Client
 from harvester.sma.consent import Consent, ConsentState
-from harvester.standing import facts, failures, say_failures, standing, tell_standing, tell_states
 from harvester.state.database import connect
 from harvester.state.owners import CODE, KnownOwner, Owners, all_owners
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from harvester import show
-from harvester.consents import Looked, advice, counts, next_look
+from harvester.owners.consents import Looked, advice, counts, next_look
 from harvester.state.owners import KnownOwner
 
 _MOST_ADVICE = 20

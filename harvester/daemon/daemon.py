@@ -1,7 +1,7 @@
 """The daemon: takes ticks and orders, does one piece of work at a time in the order of its urgency, drains when told.
 
 A tick or an order that is more urgent than what is under way makes that halt between two requests; it goes on when its
-turn comes again. So runs never overlap, live data stay fresh, and nothing starves (see `harvester.lanes`).
+turn comes again. So runs never overlap, live data stay fresh, and nothing starves (see `harvester.daemon.lanes`).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Protocol
 import structlog
 
 from harvester import show
-from harvester.counter import Counter, Taken
+from harvester.daemon.counter import Counter, Taken
+from harvester.daemon.jobs import Job
+from harvester.daemon.lanes import Lane, Rota
 from harvester.errand import Done, Errand
 from harvester.errors import HarvestError
 from harvester.intake import Progress
-from harvester.jobs import Job
-from harvester.lanes import Lane, Rota
 from harvester.model import Shard
 from harvester.sma.tally import Call
 from harvester.sma.wire import Kind

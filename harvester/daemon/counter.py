@@ -9,9 +9,9 @@ from datetime import datetime
 
 import structlog
 
+from harvester.daemon.lanes import Lane
 from harvester.errors import HarvestError
 from harvester.intake import Progress
-from harvester.lanes import Lane
 from harvester.model import Shard
 from harvester.state.orders import Order, Orders
 

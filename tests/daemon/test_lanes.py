@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harvester.lanes import FLOORS, PATIENCE, Lane, Rota
+from harvester.daemon.lanes import FLOORS, PATIENCE, Lane, Rota
 
 WINDOW, BUDGET = 300.0, 200
 STEP = WINDOW / BUDGET

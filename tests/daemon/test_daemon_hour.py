@@ -13,13 +13,13 @@ from truth_frames import days, differences, lake_tables, truth_tables
 
 from harvester.compose import writable
 from harvester.config import Config
-from harvester.daemon import Daemon
+from harvester.daemon.daemon import Daemon
+from harvester.daemon.lanes import Lane, Rota
+from harvester.daemon.rounds import Rounds
 from harvester.errand import Done
 from harvester.intake import Stores
-from harvester.lanes import Lane, Rota
 from harvester.model import WHOLE
 from harvester.purse import kept
-from harvester.rounds import Rounds
 from harvester.sandbox import Faults, Running, Settings, serving
 from harvester.sma.client import Client
 from harvester.sma.pace import Pace

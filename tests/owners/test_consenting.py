@@ -12,10 +12,10 @@ import pytest
 import sqlalchemy as sa
 from running import configured
 
-from harvester import consenting
 from harvester.compose import writable
 from harvester.config import Config
 from harvester.errors import ConfigError
+from harvester.owners import consenting
 from harvester.sandbox import Running, Settings, serving
 from harvester.sma.consent import ConsentState
 from harvester.state.database import connect

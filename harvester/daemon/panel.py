@@ -9,15 +9,15 @@ from datetime import datetime, timedelta
 from harvester import __version__
 from harvester.compose import scope_of
 from harvester.config import Config
-from harvester.daemon import Daemon
-from harvester.lanes import Lane
+from harvester.daemon.daemon import Daemon
+from harvester.daemon.lanes import Lane
+from harvester.daemon.watchers import Watchers
 from harvester.model import Shard
 from harvester.ops.health import Health, Readiness, ready, turning
 from harvester.ops.standing import Budget, Fleet, Status, Trouble
 from harvester.ops.standing import Lane as Row
 from harvester.questions.overview import coverage_overview
 from harvester.sma.pace import Pace
-from harvester.watchers import Watchers
 
 STILL = timedelta(minutes=2)
 """A daemon that has not turned for so long hangs."""

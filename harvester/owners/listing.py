@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from harvester.attribution import Comparison, Origin, Standing, decided, proven
-from harvester.consents import ENDED, Looked, ask_each, warned
 from harvester.discover import NO_PLANT, reached
 from harvester.errors import NothingToAsk
+from harvester.owners.attribution import Comparison, Origin, Standing, decided, proven
+from harvester.owners.consents import ENDED, Looked, ask_each, warned
 from harvester.sma.client import Client
 from harvester.sma.consent import ConsentState
 from harvester.state.inventory import Inventory, KnownPlant

@@ -9,12 +9,12 @@ import pytest
 from present import Present
 from running import configured
 
-from harvester import consents, listing
 from harvester.compose import Stores, client_of, writable
 from harvester.config import Config
-from harvester.consents import Change
 from harvester.departures import Departure, departures
 from harvester.errors import NothingToAsk, Unreachable
+from harvester.owners import consents, listing
+from harvester.owners.consents import Change
 from harvester.sandbox import Faults, Running, Settings, serving
 from harvester.sma.client import Client
 from harvester.sma.consent import Consent, ConsentState

@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 from harvester.config import Cadence
-from harvester.schedule import _trigger, ticking
+from harvester.daemon.schedule import _trigger, ticking
 
 
 async def test_ticks_come() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harvester.errors import ConfigError
-from harvester.owner_list import owners_in
+from harvester.owners.owner_list import owners_in
 
 ANN, BOB = "ann@example.org", "bob+pv@example.org"
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from harvester.daemon import Daemon
+from harvester.daemon.daemon import Daemon
+from harvester.daemon.jobs import Job
+from harvester.daemon.lanes import Lane, Rota
 from harvester.errand import Done, Errand
 from harvester.errors import LedgerError, Unreachable
 from harvester.intake import Progress
-from harvester.jobs import Job
-from harvester.lanes import Lane, Rota
 from harvester.model import WHOLE, Shard
 from harvester.plan import Scope
 from harvester.state.database import connect

@@ -1,0 +1,1 @@
+"""The daemon: whose turn it is, what its work is, and what an operator sees of it."""

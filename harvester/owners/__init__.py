@@ -1,0 +1,1 @@
+"""Plant owners: their consents over time, and whose plant is whose."""
