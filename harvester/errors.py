@@ -24,6 +24,7 @@ The class says what to do next, the attributes carry the facts, the text says wh
         │   ├── Locked            another process writes to it
         │   └── Full              no space is left
         └── LedgerError           the ledger cannot be used
+            ├── LedgerFull        no space is left for it
             └── Unsealed          no key opens what is kept encrypted
 
 ``exit_code`` on each class is the code that the command line ends with when that error ends the run.
@@ -155,6 +156,12 @@ class LedgerError(Stop):
     """The ledger cannot be used: unreachable, corrupt, of a newer version or of another lake."""
 
     exit_code = 2
+
+
+class LedgerFull(LedgerError):
+    """No space is left for the ledger: not a mistake of the call either."""
+
+    exit_code = 1
 
 
 class Unsealed(LedgerError):

@@ -12,7 +12,7 @@ from types import ModuleType
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
 
-from harvester.errors import LedgerError
+from harvester.errors import LedgerError, LedgerFull
 from harvester.state.tables import VERSION
 
 _BUSY_SECONDS = 30
@@ -54,7 +54,7 @@ def refusal(where: Path, error: sa.exc.DBAPIError) -> LedgerError:
             "whole, and without a ledger its days are asked again."
         )
     if "full" in facts:
-        return LedgerError(f"{where}: no space is left for the ledger. Make room and run again.")
+        return LedgerFull(f"{where}: no space is left for the ledger. Make room and run again.")
     return LedgerError(f"{where}: the ledger cannot be used ({facts}).")
 
 

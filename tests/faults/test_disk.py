@@ -14,7 +14,7 @@ from killing import Listener, Nursery, World
 from running import accept_all
 from truth_frames import days, truth_tables
 
-from harvester.errors import Full
+from harvester.errors import Full, LedgerFull
 from harvester.sandbox import Faults, Settings, serving
 
 FIRST = datetime.now(UTC).date() - timedelta(days=20)
@@ -113,7 +113,7 @@ async def test_a_full_disk_under_the_ledger(place: tuple[World, Truth]) -> None:
     world, truth = place
     end = await world.run(*BACKFILL, most_pages=4)
 
-    assert end.code == REFUSED, end.err
+    assert end.code == LedgerFull.exit_code, end.err
     assert "no space is left for the ledger" in words(end.err)
     assert world.amiss(truth) == []
     await mended(world, truth)

@@ -93,6 +93,7 @@ CREATE TABLE owner (
 	look_at INTEGER, 
 	expires_at INTEGER, 
 	purged_at INTEGER, 
+	occasion INTEGER, 
 	PRIMARY KEY (owner)
 );
 CREATE TABLE owner_plant (
