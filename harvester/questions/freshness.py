@@ -8,6 +8,7 @@ here: what is left is live's.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
@@ -54,7 +55,8 @@ def hold(live: Sequence[LiveSeries], *, daily_requests: int, requests: int | Non
     budget = None if requests is None else requests * _DAY / window_seconds
     left = wished if budget is None else max(budget - daily_requests, 1.0)
     stretch = max(1.0, wished / left) if live else 1.0
-    ages = sorted(age for series in live for age in _ages(series, stretch))
+    alike = Counter(live)  # a large fleet has few kinds of series
+    ages = sorted((age, number) for series, number in alike.items() for age in _ages(series, stretch))
     spent = wished / stretch
     return Freshness(
         live_series=len(live),
@@ -82,5 +84,11 @@ def _ages(series: LiveSeries, stretch: float) -> Iterator[float]:
     return (lag + interval * (stretch * share + wait) for share in _SHARES for wait in waits)
 
 
-def _at(ages: Sequence[float], quantile: float) -> float:
-    return round(ages[min(int(quantile * len(ages)), len(ages) - 1)], 1) if ages else 0.0
+def _at(ages: Sequence[tuple[float, int]], quantile: float) -> float:
+    """Return the age below which that share of *ages* lies, each of which counts so many times."""
+    left = int(quantile * sum(number for _, number in ages))
+    for age, number in ages:
+        left -= number
+        if left < 0:
+            return round(age, 1)
+    return round(ages[-1][0], 1) if ages else 0.0
