@@ -28,10 +28,9 @@ from harvester.owners.listing import list_plants_of
 from harvester.questions import ages, budget
 from harvester.report import INCOMPLETE, OK, Report
 from harvester.state.inventory import KnownPlant
+from harvester.state.ledger import LAST_RUN
 from harvester.stopping import Stop
 
-LAST_RUN = "last_run"
-"""The ledger's fact about what the last run did."""
 _MOST_AGES = 20
 
 T = TypeVar("T")

@@ -14,9 +14,6 @@ import pytest
 import structlog
 from playwright.async_api import Browser, async_playwright
 
-# Where nothing is configured, logs go to stdout, which belongs to the results of commands.
-structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
-
 ROOT = Path(__file__).parents[1]
 NAMES = {
     "newman": ("newman", str(ROOT / "node_modules/.bin/newman")),
@@ -32,6 +29,13 @@ QUIET = (
     *("--disable-component-update", "--disable-sync"),
 )
 """A browser that asks nobody for anything by itself."""
+
+
+@pytest.fixture(autouse=True)
+def _logs_stay_out_of_results() -> None:
+    """Where nothing is configured, logs would go to stdout, which belongs to the results of commands."""
+    if not structlog.is_configured():
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

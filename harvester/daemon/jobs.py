@@ -39,6 +39,8 @@ class HarvestJob:
     """The one that *harvest* stops at."""
     begins_with: Callable[[Wanted], Awaitable[Report]]
     """What it does first: `run`, which discovers, or `go_on`."""
+    noted: Callable[[Report], None]
+    """Called with what it came to in the end."""
     _begun: bool = False
 
     @property
@@ -51,7 +53,10 @@ class HarvestJob:
         self.halt.clear()
         first, self._begun = not self._begun, True
         report = await (self.begins_with if first else self.harvest.go_on)(self.wanted)
-        return None if report.interrupted else harvested(report)
+        if report.interrupted:
+            return None
+        self.noted(report)
+        return harvested(report)
 
 
 def harvested(report: Report) -> Done:

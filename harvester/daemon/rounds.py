@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,10 +24,11 @@ from harvester.harvest import Harvest
 from harvester.intake import Progress, Stores
 from harvester.model import Shard
 from harvester.owners import consents
-from harvester.report import OK
+from harvester.report import OK, Report
 from harvester.show import Quiet
 from harvester.sma.client import Client
 from harvester.sma.consent import ConsentState
+from harvester.state.ledger import LAST_RUN
 
 log = structlog.get_logger()
 
@@ -59,7 +61,7 @@ class Rounds:
                 what, halt = errand.wanted(wanted, self.config, self.wall()), asyncio.Event()
                 work = self._harvesting(halt, progress)
                 # Looking around is for the one that does it for all shards; the others go by what it found.
-                return HarvestJob(work, what, halt, work.run if self.shard.first else work.go_on)
+                return HarvestJob(work, what, halt, work.run if self.shard.first else work.go_on, self._noted)
             case "replay":
                 replay = begun_replay(self.stores, wanted, self.wall())
                 return Steps(replay.steps(), lambda: replayed(replay.outcome))
@@ -88,7 +90,12 @@ class Rounds:
             return None
         halt = asyncio.Event()
         work = self._harvesting(halt, Quiet())
-        return HarvestJob(work, what, halt, work.go_on)
+        return HarvestJob(work, what, halt, work.go_on, self._noted)
+
+    def _noted(self, report: Report) -> None:
+        """Remember a run that asked for anything, for `status`."""
+        if report.slices:
+            self.stores.ledger.record(LAST_RUN, json.dumps(report.facts()))
 
     def _harvesting(self, halt: asyncio.Event, progress: Progress) -> Harvest:
         return harvest_of(self.config, self.client, self.stores, halt, progress, wall=self.wall, shard=self.shard)

@@ -27,6 +27,8 @@ from harvester.state.tables import (
 
 LAKE_ID = "lake_id"
 """The fact about the lake that a ledger belongs to."""
+LAST_RUN = "last_run"
+"""The fact about what the last run did that asked for anything."""
 
 
 @dataclass(frozen=True, slots=True)

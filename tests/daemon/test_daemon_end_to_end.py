@@ -74,6 +74,7 @@ async def test_a_backfill_beside_a_daemon_is_its_order(tmp_path: Path) -> None:
         async with on_duty(env, tmp_path) as daemon:
             told = await command(env, "backfill", *SPAN)
             again = await command(env, "backfill", *SPAN, "--json")
+            status = await command(env, "status", "--json")
             placed = await command(env, "repair", *SPAN, "--no-wait", "--json")
         assert daemon.returncode == 0
         wrong = whole(running, tmp_path)
@@ -84,6 +85,7 @@ async def test_a_backfill_beside_a_daemon_is_its_order(tmp_path: Path) -> None:
     assert "series-days settled" in told.out
     assert again.json["command"] == "backfill"
     assert again.json["requests"].get("values", 0) == 0
+    assert status.json["last_run"]["command"] == "backfill"
     assert placed.json == {"order": 3, "shards": ["1/1"]}
 
 
