@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from harvester.lake.decode import Bad, DayCount, Decoded, decode
+from harvester.lake.answers import Bad
+from harvester.lake.decode import DayCount, Decoded, decode
 from harvester.lake.layout import Places
 from harvester.lake.parquet import Written, publish
 from harvester.lake.period_rows import decode_periods

@@ -20,7 +20,8 @@ from harvester.due import Asked
 from harvester.errors import AnswerError, BadBody, NotFound, Rejected
 from harvester.fetch import Failed, Outcome, fetching
 from harvester.gather import DECODE_BYTES, PUBLISH_ROWS, Gathering, Published
-from harvester.lake.decode import ROWS_OF_A_DAY, Bad, DayCount
+from harvester.lake.answers import Bad
+from harvester.lake.decode import ROWS_OF_A_DAY, DayCount
 from harvester.lake.lake import Lake, establish
 from harvester.lake.quarantine import Quarantine
 from harvester.lake.raw import Archive, answer_of

@@ -28,13 +28,15 @@ demo handover cli.options daemon.daemon daemon.watchers ops.machine owners.conse
 questions.explaining questions.preview
 compose care.replay daemon.jobs questions.reconcile
 harvest care.purge care.unarchived daemon.counter lake.check lake.upgrade questions.accounts questions.estimate
-intake care.rebuild lake.contract lake.dictionary lake.energy lake.purge ops.lookout
-departures gather lake.evidence lake.inventory ops.alerts ops.watching ops.web owners.listing owners.standing
-questions.coverage_page questions.heatmap
-discover errand taken lake.fold lake.parquet lake.period_rows lake.quarantine ops.connect ops.initial ops.metrics
-ops.outbox ops.pages owners.consents questions.coverage questions.dossier questions.gaps sma.code_client
-due care.entombing daemon.schedule lake.decode ops.attention ops.commented ops.connect_visits ops.gauges ops.interview
-ops.records ops.standing questions.budget questions.explain questions.plausibility sma.client sma.owner_tokens
+intake care.rebuild lake.contract lake.dictionary lake.energy lake.purge
+gather lake.evidence lake.inventory ops.lookout
+departures taken lake.fold lake.parquet lake.period_rows ops.alerts ops.watching ops.web owners.listing
+owners.standing questions.coverage_page questions.heatmap
+discover errand lake.decode lake.quarantine ops.connect ops.initial ops.metrics ops.outbox ops.pages owners.consents
+questions.coverage questions.dossier questions.gaps sma.code_client
+due care.entombing daemon.schedule lake.answers ops.attention ops.commented ops.connect_visits ops.gauges
+ops.interview ops.records ops.standing questions.budget questions.explain questions.plausibility sma.client
+sma.owner_tokens
 config outlook lake.lake lake.merge lake.registry lake.rows lake.stamps ops.connect_link ops.contact questions.ages
 questions.aliases questions.standing questions.survey sma.code_grant sma.consent sma.exchange sma.monitoring
 state.connections state.purges
@@ -74,6 +76,7 @@ OWNERS = {
     "astral": {"daylight"},
     "asyncio_throttle": {"sma.pace"},
     "cryptography": {"state.vault"},
+    "isal": {"sma.client"},
     "polars": {"lake"},
     "prometheus_client": {"ops.metrics"},
     "pyarrow": {"lake"},
@@ -86,7 +89,7 @@ OWNERS = {
     "uvloop": {"commands"},
 }
 """Each library and the only modules or rooms that know it."""
-INNER = {("commands", "uvloop")}
+INNER = {("commands", "uvloop"), ("sma.client", "isal")}
 """Imports inside of functions: an optional extra."""
 PURE = (
     *("errors", "model", "catalog", "clock", "week", "live", "plan", "periods", "report", "sma.wire", "sma.retry"),

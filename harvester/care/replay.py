@@ -16,7 +16,8 @@ from harvester.care.unarchived import Missing, Settled
 from harvester.errors import LakeError
 from harvester.gather import DECODE_BYTES
 from harvester.intake import Stores
-from harvester.lake.decode import Bad, Decoded, decode
+from harvester.lake.answers import Bad
+from harvester.lake.decode import Decoded, decode
 from harvester.lake.fold import Replaying, fold
 from harvester.lake.layout import Pack, Partition
 from harvester.lake.parquet import Written, publish, read

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import groupby
 from types import MappingProxyType
 
-import msgspec
 import polars as pl
 
 from harvester import clock
 from harvester.catalog import RESOLUTION_MINUTES
 from harvester.lake import stamps
+from harvester.lake.answers import Bad, DeviceNamed, Envelope, PlantNamed, Reply, Stack, read_all
 from harvester.lake.registry import Registry
-from harvester.lake.rows import ELEMENTS, Reader, Walked, array_column, explode, walk
+from harvester.lake.rows import ELEMENTS, array_column, explode
 from harvester.lake.schema import INSTANT, Column, TableSchema, polars_schema
 from harvester.model import Payload, Period, Slice
 
@@ -26,8 +27,6 @@ MARKS = ("_date", "_whole", "_repeats")
 """Columns beside the table's own: the partition's day; whether the answer was asked for that whole day; whether
 that day repeats an hour."""
 
-MOST_CHANNELS = 1000
-"""Channels of one table; the largest documented set has 23. A server that makes up names without end fills no lake."""
 ROWS_OF_A_DAY = 2
 """A `Week` may touch a neighbouring day with the one row stamped at midnight; more rows mean that it covers it."""
 
@@ -44,32 +43,6 @@ _KEYS = pl.Schema(
 )
 
 
-class _Plant(msgspec.Struct):
-    plant_id: str | int | None = msgspec.field(default=None, name="plantId")
-    timezone: str | None = None
-
-
-class _Device(msgspec.Struct):
-    device_id: str | int | None = msgspec.field(default=None, name="deviceId")
-
-
-class Envelope(msgspec.Struct):
-    """What surrounds the rows of an answer, as far as it says something."""
-
-    rows: msgspec.Raw = msgspec.field(name="set")
-    plant: _Plant | None = None
-    device: _Device | None = None
-    resolution: str | None = None
-
-
-_ENVELOPE = msgspec.json.Decoder(Envelope)
-
-_Read = tuple[Payload, Envelope, pl.DataFrame | Walked]
-"""One answer: its envelope, and its rows by SMA's names."""
-_UNREADABLE = (ValueError, OverflowError, RecursionError)
-"""What reading an answer may raise: msgspec's and orjson's errors are ValueErrors, but for what is nested too deep."""
-
-
 @dataclass(frozen=True, slots=True)
 class DayCount:
     """How many rows the answer to *slice* held of one plant-local day."""
@@ -81,16 +54,6 @@ class DayCount:
     """Length of the rows' intervals; None for point samples."""
     newest: datetime
     """End of the newest row's interval, aware UTC."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bad:
-    """An answer that could not be read, wholly or in part."""
-
-    payload: Payload
-    reason: str
-    partial: bool = False
-    """Whether its other rows are kept: to ask again would bring the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +70,19 @@ class Decoded:
 
 
 @dataclass(frozen=True, slots=True)
-class _Body:
-    """The rows of one answer, placed in time."""
+class _Placed:
+    """Answers of one resolution, their rows placed in time."""
 
-    payload: Payload
-    plant_id: str
-    device_id: str | None
+    replies: Sequence[Reply]
     minutes: int | None
     frame: pl.DataFrame
-    lost: str
-    """What had to be left out of the frame, in words."""
+    lost: str = ""
+    """What had to be left out of the frame, in words; only of a lone answer."""
+
+    @property
+    def heights(self) -> list[int]:
+        """Return how many rows are left of each answer."""
+        return [self.frame.height] if len(self.replies) == 1 else [reply.height for reply in self.replies]
 
 
 NO_CORRECTIONS: Mapping[str, str] = MappingProxyType({})
@@ -135,92 +101,80 @@ def decode(
     holds them is returned.
     """
     series = payloads[0].slice.series
-    table, read, bad = read_all(payloads, registry, registry.table(series.level, series.set))
-    bodies: list[_Body] = []
-    for payload, envelope, frame in read:
-        try:
-            bodies.append(_place(payload, envelope, frame, zone_of(payload.slice, envelope, zones, corrected)))
-        except (ValueError, OverflowError) as error:
-            bad.append(Bad(payload, str(error)))
-    bad.extend(Bad(body.payload, body.lost, partial=True) for body in bodies if body.lost)
-    rows = _joined(bodies, table)
-    return Decoded(table, *split(rows, table, MARKS), _counts(rows, bodies), tuple(bad))
+    table, stacks, bad = read_all(payloads, registry, registry.table(series.level, series.set))
+    placed: list[_Placed] = []
+    for stack in stacks:
+        runs, homeless = _runs(stack, zones, corrected)
+        bad.extend(homeless)
+        for minutes, timezone, run in runs:
+            found, spoiled = _place_all(run, minutes, timezone)
+            placed.extend(found)
+            bad.extend(spoiled)
+    bad.extend(Bad(some.replies[0].payload, some.lost, partial=True) for some in placed if some.lost)
+    replies = [reply for some in placed for reply in some.replies]
+    rows = _joined(placed, replies, table)
+    return Decoded(table, *split(rows, table, MARKS), _counts(rows, replies), tuple(bad))
 
 
-def read_all(
-    payloads: Sequence[Payload], registry: Registry, table: TableSchema
-) -> tuple[TableSchema, list[tuple[Payload, Envelope, pl.DataFrame]], list[Bad]]:
-    """Read the rows of answers that belong into *table*, their stamps as they came.
+_Run = tuple[int | None, str, Stack]
+"""Answers that name the same resolution and zone."""
 
-    Returns *table* with the channels that were met for the first time, which are recorded; each answer with the
-    columns of the table, arrays as `array_column` names them; and the answers that could not be read.
-    """
-    reader = Reader.of(table)
-    read: list[_Read] = []
+
+def _runs(stack: Stack, zones: Mapping[str, str], corrected: Mapping[str, str]) -> tuple[list[_Run], list[Bad]]:
+    """Part *stack* where resolution or zone change; an answer without rows is in none, one without resolution alone."""
+    runs: list[_Run] = []
     bad: list[Bad] = []
-    for payload in payloads:
+    told: list[tuple[int | None, str, int] | None] = []
+    for number, reply in enumerate(stack.replies):
         try:
-            read.append((payload, *_read(payload.body, reader)))
-        except _UNREADABLE as error:
-            bad.append(Bad(payload, str(error)))
-    read, crowded = _few_enough(read, table)
-    bad.extend(crowded)
-    found = (channel for _, _, rows in read if isinstance(rows, Walked) for channel in rows.found)
-    table = registry.learn(table, found)
-    shape = _shape(table)
-    frames: list[tuple[Payload, Envelope, pl.DataFrame]] = []
-    for payload, envelope, rows in read:
-        try:
-            frame = rows.frame(table) if isinstance(rows, Walked) else reader.named(rows)
-            frames.append((payload, envelope, _conform(frame, shape)))
-        except (ValueError, OverflowError) as error:
-            bad.append(Bad(payload, str(error)))
-    return table, frames, bad
+            zone = zone_of(reply.payload.slice, reply.envelope, zones, corrected)
+        except ValueError as error:
+            bad.append(Bad(reply.payload, str(error)))
+            told.append(None)
+        else:
+            minutes = RESOLUTION_MINUTES.get(reply.envelope.resolution or "")
+            told.append((minutes, zone, number if minutes is None else 0) if reply.height else None)
+    first = 0
+    for same, some in groupby(told):
+        last = first + len(list(some))
+        if same:
+            runs.append((*same[:2], stack.between(first, last)))
+        first = last
+    return runs, bad
 
 
-def _few_enough(read: Sequence[_Read], table: TableSchema) -> tuple[list[_Read], list[Bad]]:
-    """Part the answers with which *table* has no more than `MOST_CHANNELS` from the others."""
-    known, kept, bad = set(table.names), [], []
-    for payload, envelope, rows in read:
-        new = rows.found.keys() - known if isinstance(rows, Walked) else set()
-        if len(known) + len(new) > MOST_CHANNELS:
-            told = f"{len(new)} channels that nobody has seen before; {table.table} may have {MOST_CHANNELS} in all"
-            bad.append(Bad(payload, told))
-            continue
-        known |= new
-        kept.append((payload, envelope, rows))
-    return kept, bad
+def _place_all(run: Stack, minutes: int | None, timezone: str) -> tuple[list[_Placed], list[Bad]]:
+    """Place the rows of answers together, or one by one where that cannot be done."""
+    if len(run.replies) == 1:
+        return _place_one(run, minutes, timezone)
+    try:
+        frame = stamps.place_steady(_parsed(run.frame), minutes, timezone)
+    except ValueError:
+        frame = None
+    if frame is not None:
+        return [_Placed(run.replies, minutes, frame)], []
+    each = [_place_one(one, minutes, timezone) for one in run.each()]
+    return [some for found, _ in each for some in found], [some for _, bad in each for some in bad]
 
 
-def _read(body: bytes, reader: Reader) -> tuple[Envelope, pl.DataFrame | Walked]:
-    envelope = _ENVELOPE.decode(body)
-    raw = bytes(envelope.rows)
-    if raw[:1] == b"{":  # SMA's Live API sends a lone object where Monitoring sends a list
-        raw = b"[" + raw + b"]"
-    if raw[:1] != b"[":
-        raise ValueError("`set` is neither a list nor an object")
-    frame = reader.fast(raw)
-    return envelope, walk(raw) if frame is None else frame
+def _place_one(one: Stack, minutes: int | None, timezone: str) -> tuple[list[_Placed], list[Bad]]:
+    try:
+        frame = _parsed(one.frame)
+        if minutes is None:
+            minutes = stamps.infer_minutes(frame.get_column("time").to_list())
+        frame, lost = stamps.place(frame, minutes, timezone)
+    except (ValueError, OverflowError) as error:
+        return [], [Bad(one.replies[0].payload, str(error))]
+    return [_Placed(one.replies, minutes, frame, lost)], []
 
 
-def _conform(frame: pl.DataFrame, shape: pl.Schema) -> pl.DataFrame:
-    """Return *frame* with the columns *shape*, in that order; those that it lacks hold nothing."""
-    known = set(frame.columns)
-    lacking = [(name, dtype) for name, dtype in shape.items() if name not in known]
-    # no expression: one costs more than it does to the rows of one answer
-    nothing = [pl.Series(name, [None], dtype=dtype).new_from_index(0, frame.height) for name, dtype in lacking]
-    return frame.hstack(nothing)[shape.names()]
-
-
-def _shape(table: TableSchema) -> pl.Schema:
-    """Return the columns that every answer of *table* has before its stamps are placed."""
-    arrays = {array_column(column.name): ELEMENTS for column in table.arrays}
-    return pl.Schema({"time": pl.String(), **polars_schema(table.scalars), **arrays, "other": pl.String()})
+def _parsed(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(stamps.parse(frame.get_column("time")))
 
 
 def zone_of(piece: Slice, envelope: Envelope, zones: Mapping[str, str], corrected: Mapping[str, str]) -> str:
     """Return the zone of an answer's stamps; raise ValueError where there is none, or none that is known."""
-    plant = envelope.plant or _Plant()
+    plant = envelope.plant or PlantNamed()
     names = (str(plant.plant_id or piece.series.plant_id), piece.series.plant_id)
     given = [*(corrected.get(name) for name in names), plant.timezone, *(zones.get(name) for name in names)]
     found = next((zone for zone in given if zone), None)
@@ -230,36 +184,27 @@ def zone_of(piece: Slice, envelope: Envelope, zones: Mapping[str, str], correcte
     return found
 
 
-def _place(payload: Payload, envelope: Envelope, frame: pl.DataFrame, timezone: str) -> _Body:
-    frame.replace_column(frame.get_column_index("time"), stamps.parse(frame.get_column("time")))
-    minutes = RESOLUTION_MINUTES.get(envelope.resolution or "")
-    if minutes is None:
-        minutes = stamps.infer_minutes(frame.get_column("time").to_list())
-    frame, lost = stamps.place(frame, minutes, timezone)
-    return _Body(payload, *ids_of(payload.slice, envelope), minutes, frame, lost)
-
-
 def ids_of(piece: Slice, envelope: Envelope) -> tuple[str, str | None]:
     """Return the ids of plant and device that an answer names; of those it does not, the ones that were asked."""
-    plant, device = envelope.plant or _Plant(), envelope.device or _Device()
+    plant, device = envelope.plant or PlantNamed(), envelope.device or DeviceNamed()
     device_id = piece.series.device_id
     return str(plant.plant_id or piece.series.plant_id), device_id and str(device.device_id or device_id)
 
 
-def _joined(bodies: Sequence[_Body], table: TableSchema) -> pl.DataFrame:
-    """Put the rows of all answers under one another, each with its keys and marks."""
-    keys = [
-        (n, b.plant_id, b.device_id, b.minutes, b.payload.asked_at, _asked(b.payload.slice), b.frame.height)
-        for n, b in enumerate(bodies)
-        if b.frame.height
-    ]
-    if not keys:
+def _joined(placed: Sequence[_Placed], replies: Sequence[Reply], table: TableSchema) -> pl.DataFrame:
+    """Put the rows of all answers under one another, each with its keys and marks; `_body` counts *replies*."""
+    minutes_and_heights = [(some.minutes, height) for some in placed for height in some.heights]
+    if not any(height for _, height in minutes_and_heights):
         arrays = {array_column(c.name): ELEMENTS for c in table.arrays}
         marks = {"_body": pl.UInt32, "_date": pl.Date, "_whole": pl.Boolean, "_repeats": pl.Boolean}
         return pl.DataFrame(schema={"device_id": pl.String, **polars_schema(table.columns), **arrays, **marks})
+    keys = [
+        (n, *ids_of(r.payload.slice, r.envelope), minutes, r.payload.asked_at, _asked(r.payload.slice), height)
+        for n, (r, (minutes, height)) in enumerate(zip(replies, minutes_and_heights, strict=True))
+    ]
     each = pl.DataFrame(keys, schema=_KEYS, orient="row")
-    body = each.select(pl.arange(pl.len()).repeat_by("_rows").explode(empty_as_null=False)).to_series()
-    frame = pl.concat([b.frame for b in bodies if b.frame.height])
+    body = each.select(pl.col("_body").repeat_by("_rows").explode(empty_as_null=False)).to_series()
+    frame = pl.concat([some.frame for some in placed])
     day = pl.col("local_time").dt.date()
     return (
         each.drop("_rows")[body]
@@ -294,10 +239,10 @@ def _names(columns: Sequence[Column]) -> list[str]:
     return [column.name for column in columns]
 
 
-def _counts(frame: pl.DataFrame, bodies: Sequence[_Body]) -> tuple[DayCount, ...]:
+def _counts(frame: pl.DataFrame, replies: Sequence[Reply]) -> tuple[DayCount, ...]:
     grouped = frame.group_by("_body", "_date", maintain_order=True)
     counted = grouped.agg(pl.len(), pl.col("interval_minutes").first(), pl.col("time").max())
     return tuple(
-        DayCount(bodies[body].payload.slice, day, rows, minutes, newest + timedelta(minutes=minutes or 0))
+        DayCount(replies[body].payload.slice, day, rows, minutes, newest + timedelta(minutes=minutes or 0))
         for body, day, rows, minutes, newest in counted.rows()
     )

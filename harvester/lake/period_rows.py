@@ -14,7 +14,8 @@ import polars as pl
 
 from harvester import clock
 from harvester.lake import stamps
-from harvester.lake.decode import NO_CORRECTIONS, Bad, DayCount, Decoded, Envelope, ids_of, read_all, split, zone_of
+from harvester.lake.answers import Bad, Envelope, read_all
+from harvester.lake.decode import NO_CORRECTIONS, DayCount, Decoded, ids_of, split, zone_of
 from harvester.lake.registry import Registry
 from harvester.lake.rows import ELEMENTS, array_column
 from harvester.lake.schema import INSTANT, TableSchema, polars_schema
@@ -49,10 +50,11 @@ def decode_periods(
     """
     piece = payloads[0].slice
     table = registry.table(piece.series.level, piece.series.set, piece.period)
-    table, read, bad = read_all(payloads, registry, table)
+    table, stacks, bad = read_all(payloads, registry, table)
     placed: list[pl.DataFrame] = []
     counts: list[DayCount] = []
-    for payload, envelope, rows in read:
+    for one in (one for stack in stacks for one in stack.each()):
+        payload, envelope, rows = one.replies[0].payload, one.replies[0].envelope, one.frame
         try:
             frame = _place(payload, envelope, rows, zone_of(payload.slice, envelope, zones, corrected))
         except (ValueError, OverflowError) as error:

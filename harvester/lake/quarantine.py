@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from harvester.lake.answers import Bad
 from harvester.lake.atomic import remove, replace_file
-from harvester.lake.decode import Bad
 from harvester.lake.layout import Places
 
 KEEP = timedelta(days=30)

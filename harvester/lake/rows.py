@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import orjson
@@ -57,38 +56,60 @@ class Reader:
         arrays = tuple(name for name, dtype in wire.items() if dtype == ELEMENTS)
         return cls(pl.Schema(wire), rename, arrays)
 
-    def fast(self, raw: bytes) -> pl.DataFrame | None:
-        """Return the rows of the JSON array *raw*, or None where they are not exactly what is known."""
+    def parse(self, raw: bytes) -> Parsed | None:
+        """Read the JSON array *raw* the fast way; None where its rows surely are not what is known."""
         if b"\\" in raw:  # an escaped quotation mark or letter would deceive the count
             return None
         try:
             frame = pl.read_json(raw, schema=self.wire)
         except pl.exceptions.PolarsError:
             return None
-        return frame if self._accounts_for(raw, frame) else None
+        octets = pl.Series(pa.Array.from_buffers(pa.uint8(), len(raw), [None, pa.py_buffer(raw)]))
+        quotes, us, ls = (int(octets.eq(octet).sum()) for octet in (_QUOTE, _U, _L))
+        return Parsed(frame, quotes, us, ls)
 
-    def _accounts_for(self, raw: bytes, frame: pl.DataFrame) -> bool:
+    def exact(self, parsed: Sequence[Parsed]) -> bool:
+        """Tell whether the rows of all of *parsed* are exactly what was sent.
+
+        Many answers are counted at once, for no answer can make up for another: once no number was taken for a
+        word, nothing is found that is not in the text, so none has less in its text than was found in it.
+        """
+        frame = pl.concat([each.frame for each in parsed])
+        found = self._found(frame)
+        sent = sum(p.quotes for p in parsed), sum(p.us for p in parsed), sum(p.ls for p in parsed)
+        return found == sent and _are_words(frame.get_column("time"))
+
+    def _found(self, frame: pl.DataFrame) -> tuple[int, int, int] | None:
+        """Return the quotation marks and letters that *frame* accounts for; None where some rows cannot be right."""
         height = frame.height
         values = {name: height - frame.get_column(name).null_count() for name in self.wire}
         if values["time"] != height:
-            return False
+            return None
         quotes = 2 * height + 2 * sum(values.values())
-        letters = {letter: sum(n * name.count(letter) for name, n in values.items()) for letter in "ul"}
+        us, ls = (sum(n * name.count(letter) for name, n in values.items()) for letter in "ul")
         for name in self.arrays:
             if values[name]:
                 column = frame.get_column(name)
                 held = _index_arrays(column if values[name] == height else column.drop_nulls())
                 if held is None:
-                    return False
+                    return None
                 indexes, numbers = held
                 quotes += 4 * indexes + 2 * numbers
-                letters["u"] += numbers  # the key "value"
-                letters["l"] += numbers
-        octets = pl.Series(pa.Array.from_buffers(pa.uint8(), len(raw), [None, pa.py_buffer(raw)]))
-        counts = (octets.eq(octet).sum() for octet in (_QUOTE, _U, _L))
-        if tuple(counts) != (quotes, letters["u"], letters["l"]):
-            return False
-        return _are_words(frame.get_column("time"))
+                us, ls = us + numbers, ls + numbers  # of the key "value"
+        return quotes, us, ls
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The rows of one answer as polars reads them, and what its text has, by which that is checked."""
+
+    frame: pl.DataFrame
+    """By SMA's names."""
+    quotes: int
+    us: int
+    """Letters u."""
+    ls: int
+    """Letters l."""
 
 
 def _are_words(stamps: pl.Series) -> bool:
@@ -102,31 +123,25 @@ def _are_words(stamps: pl.Series) -> bool:
 def _index_arrays(arrays: pl.Series) -> tuple[int, int] | None:
     """Return how many indexes and values *arrays* hold; None unless they surely are what `walk` takes for arrays."""
     indexes, values = arrays.explode(empty_as_null=False).struct.unnest().get_columns()
-    lengths = arrays.list.len().to_list()
-    distinct = _one_round(indexes, max(lengths, default=0))
-    if distinct is None:
-        if _has_twice(indexes.to_list(), lengths):
-            return None
-        distinct = indexes.unique().to_list()
-    if any(index is None or index.startswith(_NUMBERS_BEGIN) for index in distinct):
+    if any(index is None or index.startswith(_NUMBERS_BEGIN) for index in indexes.unique().to_list()):
+        return None
+    if _has_twice(indexes, arrays.list.len()):
         return None
     return indexes.len(), indexes.len() - values.null_count()
 
 
-def _one_round(indexes: pl.Series, longest: int) -> list[str | None] | None:
-    """Return the first *longest* of *indexes* if they differ and all others repeat them, as nearly always.
+def _has_twice(indexes: pl.Series, lengths: pl.Series) -> bool:
+    """Tell whether one of the arrays that *indexes* come from, of *lengths* elements each, has an index twice.
 
-    Then no array has an index twice, none being longer than one round.
+    Nearly always each begins as the longest does, which then answers for all of them.
     """
-    first: list[str | None] = indexes.head(longest).to_list()
-    repeat = indexes.slice(longest).equals(indexes.slice(0, indexes.len() - longest))
-    return first if repeat and len(set(first)) == longest else None
-
-
-def _has_twice(indexes: list[str | None], lengths: Sequence[int]) -> bool:
-    """Tell whether one of the arrays that *indexes* come from, of *lengths* elements each, has an index twice."""
-    rest = iter(indexes)
-    return any(len(set(islice(rest, length))) < length for length in lengths)
+    places = pl.int_ranges(0, lengths, eager=True).explode(empty_as_null=False)
+    at = lengths.arg_max() or 0
+    longest = indexes.slice(int(lengths.head(at).sum()), lengths[at])
+    if (longest.gather(places) == indexes).all():
+        return bool(longest.is_duplicated().any())
+    rows = pl.arange(lengths.len(), eager=True).repeat_by(lengths).explode(empty_as_null=False)
+    return bool(pl.DataFrame({"row": rows, "index": indexes}).is_duplicated().any())
 
 
 @dataclass(slots=True)

@@ -61,20 +61,36 @@ def place(frame: pl.DataFrame, minutes: int | None, timezone: str) -> tuple[pl.D
     Adds `_repeats`: whether the row's local day repeats an hour. Rows with stamps that the wall clock never
     showed are dropped, and the second value says which.
     """
-    first, last = frame.get_column("time").min(), frame.get_column("time").max()
-    if not isinstance(first, datetime) or not isinstance(last, datetime):
+    if frame.is_empty():
         return frame.with_columns(local_time=pl.col("time"), _repeats=pl.lit(value=False)), ""
+    steady = place_steady(frame, minutes, timezone)
+    if steady is not None:
+        return steady, ""
+    first, last = _ends(frame)
     if first < _EARLIEST or last > _LATEST:
         return _place_possible(frame, minutes, timezone)
-    length = timedelta(minutes=minutes or 0)
-    if near := clock.changes(timezone, first, last):
-        return _place_row_by_row(frame, length, timezone, near)
-    start = frame.get_column("time") - length
+    return _place_row_by_row(frame, timedelta(minutes=minutes or 0), timezone, clock.changes(timezone, first, last))
+
+
+def place_steady(frame: pl.DataFrame, minutes: int | None, timezone: str) -> pl.DataFrame | None:
+    """Place rows as `place` does if the zone's offset is steady among them, of however many answers they are.
+
+    Returns None where it is not, or where a stamp is of no possible year; *frame* has rows.
+    """
+    first, last = _ends(frame)
+    if first < _EARLIEST or last > _LATEST or clock.changes(timezone, first, last):
+        return None
+    start = frame.get_column("time") - timedelta(minutes=minutes or 0)
     offset = clock.offset_at(first, clock.zone(timezone))
-    never = pl.Series("_repeats", [False]).new_from_index(0, frame.height)
-    # no expression: one costs more than it does to the rows of one answer
-    placed = frame.hstack([start.alias("local_time"), never])
-    return placed.replace_column(placed.get_column_index("time"), start - offset), ""
+    return frame.with_columns(start - offset, local_time=start, _repeats=pl.lit(value=False))
+
+
+def _ends(frame: pl.DataFrame) -> tuple[datetime, datetime]:
+    """Return the first and the last of the stamps of *frame*, which has some."""
+    first, last = frame.get_column("time").min(), frame.get_column("time").max()
+    assert isinstance(first, datetime)  # noqa: S101 - what `parse` returns
+    assert isinstance(last, datetime)  # noqa: S101
+    return first, last
 
 
 def _place_possible(frame: pl.DataFrame, minutes: int | None, timezone: str) -> tuple[pl.DataFrame, str]:

@@ -76,6 +76,7 @@ class Client:
 
     async def __aenter__(self) -> Self:
         """Open the session; nothing is asked yet."""
+        _unpack_fast()
         quiet = self._limits.timeout_seconds
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -266,6 +267,15 @@ class Client:
                 answer.close()
                 raise BadBody(f"{label}: more than {self._limits.max_body} bytes", status=answer.status)
         return b"".join(chunks)
+
+
+def _unpack_fast() -> None:
+    """Let aiohttp decompress with ISA-L where it is installed, in less than half the time."""
+    try:
+        from isal import isal_zlib  # noqa: PLC0415 - an optional extra
+    except ImportError:
+        return
+    aiohttp.set_zlib_backend(isal_zlib)
 
 
 @contextmanager

@@ -19,7 +19,8 @@ from slow_reader import Row, Unreadable, read
 
 from harvester import log
 from harvester.errors import BadBody, HarvestError
-from harvester.lake.decode import MOST_CHANNELS, Decoded, decode
+from harvester.lake.answers import MOST_CHANNELS
+from harvester.lake.decode import Decoded, decode
 from harvester.lake.period_rows import decode_periods
 from harvester.lake.registry import Registry
 from harvester.lake.schema import Shape

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harvester.errors import LakeError
-from harvester.lake.decode import Bad
+from harvester.lake.answers import Bad
 from harvester.lake.layout import Places
 from harvester.lake.quarantine import KEEP, MOST_BYTES, Quarantine
 from harvester.model import Payload, Period, Series, Slice
