@@ -12,6 +12,7 @@ from harvester import show
 from harvester.compose import operator_name, utc_now
 from harvester.config import Config
 from harvester.errand import Errand
+from harvester.errors import LedgerError
 from harvester.intake import Progress
 from harvester.lake.layout import Places
 from harvester.lake.lock import holders
@@ -22,6 +23,8 @@ from harvester.state.orders import Orders, Share, Stage
 from harvester.stopping import Stop
 
 _LOOK_SECONDS = 0.25
+_START_LOOKS = 20
+"""How often a command looks for the ledger of a daemon that is just starting."""
 _PATIENCE_LOOKS = 40
 """How often a command that was told to stop looks whether the daemon has given its order up."""
 
@@ -31,6 +34,7 @@ async def hand_over(config: Config, errand: Errand, daemons: Sequence[str], *, w
 
     Follows the order to its end, or with *wait* off only places it. Told to stop, it takes the order back.
     """
+    await _made(config)
     engine = connect(config.ledger.path, create=False)
     try:
         orders = Orders(engine)
@@ -49,6 +53,17 @@ async def hand_over(config: Config, errand: Errand, daemons: Sequence[str], *, w
         engine.dispose()
 
 
+async def _made(config: Config) -> None:
+    """Wait for the ledger, which a daemon that began a moment ago is still making."""
+    for _ in range(_START_LOOKS):
+        try:
+            connect(config.ledger.path, create=False).dispose()
+        except LedgerError:
+            await asyncio.sleep(_LOOK_SECONDS)
+        else:
+            return
+
+
 def _who() -> str:
     return f"{operator_name()}@{socket.gethostname()} (process {os.getpid()})"
 
@@ -58,12 +73,13 @@ async def _follow(orders: Orders, number: int, places: Places, daemons: set[str]
     stop, shown = Stop(), _Shown()
     with stop.listening(), show.progress() as progress:
         while not stop.event.is_set():
+            running = {holder.shard for holder in holders(places)}  # first: a daemon may end when it is done
             shares = orders.shares(number)
             shown.update(progress, shares)
             left = {share.shard for share in shares if share.stage is not Stage.DONE and share.shard in daemons}
             if not left:
                 break
-            if not left & {holder.shard for holder in holders(places)}:
+            if not left & running:
                 show.say("The daemon ended before it was done; the order is taken up when one runs again.")
                 return INCOMPLETE
             await asyncio.sleep(_LOOK_SECONDS)

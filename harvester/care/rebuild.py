@@ -63,7 +63,8 @@ def rebuild(places: Places, file: Path, *, force: bool, now: datetime) -> Rebuil
         _refuse_in_use(file, identity)
     done = Rebuilt()
     fresh = file.with_name(f".{file.name}.rebuilding")
-    _remove(fresh)
+    for left in _half_made(file):
+        left.unlink(missing_ok=True)
     try:
         done.snapshot = _restore(places, identity, fresh, done.passed_over)
         engine = connect(fresh)
@@ -127,8 +128,11 @@ def _move_aside(file: Path, now: datetime) -> Path | None:
 
 def remains(file: Path) -> list[Path]:
     """Return the ledgers that rebuilding *file* has moved aside, and what a rebuild left that was killed."""
-    folder, name = file.parent, glob.escape(file.name)
-    return sorted({*folder.glob(f"{name}.aside-*"), *folder.glob(f".{name}.*")})
+    return sorted({*file.parent.glob(f"{glob.escape(file.name)}.aside-*"), *_half_made(file)})
+
+
+def _half_made(file: Path) -> list[Path]:
+    return list(file.parent.glob(f".{glob.escape(file.name)}.*"))
 
 
 def _remove(file: Path) -> None:

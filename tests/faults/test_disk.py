@@ -10,8 +10,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from killing import Listener, Nursery, World
+from killing import Nursery, World
 from running import accept_all
+from spent import Listener
 from truth_frames import days, truth_tables
 
 from harvester.errors import Full, LedgerFull

@@ -43,7 +43,8 @@ def lacking(root: Path, truth: dict[str, pl.DataFrame], first: date, last: date)
     for name, want in truth.items():
         asked = want.filter(want["local_time"].dt.date().is_between(first, last))
         keys = [key for key in KEY if key in want.columns]
-        left = asked.join(lake[name].select(keys), on=keys, how="anti") if name in lake else asked
+        have = lake.get(name)
+        left = asked if have is None or not have.columns else asked.join(have.select(keys), on=keys, how="anti")
         device = pl.col("device_id") if "device_id" in left.columns else pl.lit("")
         days = left.select("plant_id", device.alias("device_id"), pl.col("local_time").dt.date()).unique()
         found |= {(name.removesuffix("_by_index"), *row) for row in days.rows()}

@@ -1,40 +1,49 @@
-"""Journeys: a harvest is killed at a step, looked at, started again, killed at the next one, and ends true."""
+"""Journeys: work is killed at a step, looked at, started again, killed at the next one, and ends true."""
 
 import asyncio
 import random
 import shutil
 import signal
 import tempfile
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from connecting import KEY, code_configured, connected
-from killing import Asked, End, Kept, Listener, Nursery, Tables, World
-from running import accept_all, configured
+from killing import Child, End, Nursery, Tables, World
+from running import accept_all
+from spent import Asked, Kept, Listener
 from truth_frames import days, lake_tables, truth_tables
 
-from harvester.sandbox import Faults, Running, Settings, serving
-from harvester.state.database import connect
-from harvester.state.vault import Keyring, Vault
+from harvester.sandbox import Running, Settings, serving
 
 ANN, BOB = "ann@example.org", "bob@example.org"
 TODAY = datetime.now(UTC).date()
 FIRST, LAST = TODAY - timedelta(days=20), TODAY - timedelta(days=18)
 """Long past, so that every read settles its day whatever the clock says."""
-RECENT = TODAY - timedelta(days=5)
-"""Where the daemon begins: that day and the next one are settled, the others are open."""
+SPAN = ("--from", FIRST.isoformat(), "--to", LAST.isoformat())
 BUDGET, WINDOW = 150, 5
 """Requests per window, in seconds, of cloud and harvester alike."""
+SMALL: Mapping[str, Any] = {
+    "plants": 2,
+    "devices": 3,
+    "owners": (ANN, BOB),
+    "start": FIRST,
+    "requests": BUDGET,
+    "window_seconds": WINDOW,
+}
 SIGKILL = -9
-SPAN = ("--from", FIRST.isoformat(), "--to", LAST.isoformat())
-SPIKED = Faults(spikes=1.0)
-SMALL = {"plants": 2, "devices": 3, "owners": (ANN, BOB), "start": FIRST, "requests": BUDGET, "window_seconds": WINDOW}
+UNHEARD = -signal.SIGTERM
+"""Exit code of a child that was told to stop before it could listen: nothing was left to do."""
+STUCK = 124
+"""Exit code of a child that had to be killed because it did not end."""
+PATIENCE = 120.0
+"""Seconds that a child has for its work."""
 LONGEST_MOMENT = 3.0
 """Seconds after which a child is killed at the latest whose step is left to chance."""
 IDLE = 8
@@ -63,93 +72,113 @@ class Tally:
     """Of all lakes in the end."""
     problems: list[str] = field(default_factory=list)
 
+    @property
+    def twice(self) -> float:
+        """The share of all requests that were spent twice."""
+        return self.needless / self.requests if self.requests else 0.0
 
-@dataclass(frozen=True, slots=True)
+
 class Scene:
-    """A kind of harvest: the command, what is there before, and what the cloud is like."""
+    """A kind of work: the command, what is there before, what the cloud is like, and what must be true.
 
-    name: str
-    command: tuple[str, ...]
-    settings: Settings
-    prepare: Callable[[World], Awaitable[None]]
-    variables: dict[str, str] = field(default_factory=dict)
-    spoiled: int = 0
+    One is made for each cloud; many worlds live in it, one after another.
+    """
+
+    name: ClassVar[str]
+    command: ClassVar[tuple[str, ...]]
+    settings: ClassVar[Settings]
+    owners: ClassVar[tuple[str, ...]] = (ANN, BOB)
+    variables: ClassVar[Mapping[str, str]] = {}
+    first: ClassVar[date] = FIRST
+    last: ClassVar[date] = LAST
+    spoiled: ClassVar[int] = 0
     """Answers that each child cannot read at first."""
-    first: date = FIRST
-    last: date = LAST
-    before: Faults = field(default_factory=Faults)
-    """How the cloud was when the lake was prepared; rows of then may still be there."""
+    forced: ClassVar[bool] = False
+    """Whether all of it is wanted again, so that nothing is spent twice."""
 
+    def __init__(self, running: Running, tally: Tally) -> None:
+        self.running, self.tally = running, tally
+        self.truths: tuple[Tables, ...] = ()
+        """What rows may be: as they are now, as they were."""
+        self.problems: list[str] = []
+        """What was noticed on the way and is not told yet."""
 
-async def _nothing(_world: World) -> None:
-    """Begin with nothing but the owners' consent."""
+    @classmethod
+    def cloud(cls) -> AbstractAsyncContextManager[Running]:
+        """Open the cloud."""
+        return serving(cls.settings)
 
+    @property
+    def wanted(self) -> Sequence[date]:
+        """Days of which the lake may hold rows; a Week reaches further than what is asked for."""
+        return days(self.first, self.last + timedelta(days=7))
 
-async def _backfilled(world: World) -> None:
-    """Begin with a lake that holds what the cloud says later was wrong."""
-    now, world.running.cloud.faults = world.running.cloud.faults, SPIKED
-    end = await world.run("backfill", *SPAN)
-    world.running.cloud.faults = now
-    assert end.code == 0, end.err
+    async def furnish(self, _place: "Place") -> None:
+        """Find out once what is true, and make in a place whatever all worlds begin with."""
+        self.truths = (truth_tables(self.running.cloud, self.wanted),)
 
+    async def prepare(self, world: World) -> None:
+        """Put into a *world* what is there before."""
 
-async def _connected(world: World) -> None:
-    """Begin with two owners who have connected."""
-    config = code_configured(world.running, world.folder)
-    await connected(config, world.running, (ANN, BOB))
+    def arguments(self) -> tuple[str, ...]:
+        """Return the command that is killed, as it is given again and again."""
+        return self.command
 
+    async def lived(self, world: World, **plan: Any) -> End:
+        """Let a child live, which may be killed, until it has done its work."""
+        return await self.until(world, await world.begun(*self.arguments(), **plan), **plan)
 
-SCENES = (
-    Scene(
-        "backfill",
-        ("backfill", *SPAN),
-        Settings(**SMALL, faults=Faults(surplus=0.5)),  # type: ignore[arg-type]
-        _nothing,
-        spoiled=1,
-    ),
-    Scene("repair", ("repair", *SPAN, "--force"), Settings(**SMALL), _backfilled, before=SPIKED),  # type: ignore[arg-type]
-    Scene(
-        "code grant",
-        ("backfill", *SPAN),
-        Settings(**SMALL, grant="code", token_seconds=1),  # type: ignore[arg-type]
-        _connected,
-        {"HARVESTER_SMA__GRANT": "code", "HARVESTER_VAULT__KEY": KEY},
-    ),
-    Scene(
-        "daemon",
-        ("daemon",),
-        Settings(**{**SMALL, "start": RECENT}),  # type: ignore[arg-type]
-        _nothing,
-        {"HARVESTER_HARVEST__SINCE": RECENT.isoformat(), "HARVESTER_WEB__OPERATOR": ""},
-        first=RECENT,
-        last=RECENT + timedelta(days=1),
-    ),
-)
-"""What is killed: a first harvest with channels that nobody knew and answers that nobody can read; one that changes
-values; one with owners' tokens; and a daemon, which has done its part once the days are settled."""
+    async def until(self, world: World, child: Child, done: Callable[[], bool] = lambda: False, **plan: Any) -> End:
+        """Return how *child* ended, which is told to stop when all is *done*."""
+        if "moment" in plan:
+            asyncio.get_running_loop().call_later(plan["moment"], child.kill)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not child.code.done() and not done():
+                    await asyncio.wait([child.code], timeout=0.2)
+                child.send(signal.SIGTERM)
+                end = await world.ended(child)
+                return replace(end, code=0) if end.code == UNHEARD else end
+        except TimeoutError:
+            child.kill()
+            end = await world.ended(child)
+            self.problems.append(f"it did not end within {PATIENCE:.0f} s: {end.err[-2000:]}")
+            return End(code=STUCK, killed=None, steps=end.steps, out=end.out, err=end.err)
+
+    async def killed(self, world: World) -> list[str]:
+        """Say what is wrong after a kill, and do what nobody but a person can do then."""
+        return world.amiss(*self.truths)
+
+    async def finished(self, world: World, _end: End) -> list[str]:
+        """Say what is wrong in the end."""
+        return [*world.amiss(*self.truths), *world.unlike(self.truths[0])]
+
+    async def left(self, world: World) -> None:
+        """End whatever is at work in a *world* still."""
 
 
 class Stage:
     """One scene with its cloud; many worlds are harvested there, one after another."""
 
-    def __init__(self, scene: Scene, running: Running, nursery: Nursery, folder: Path, tally: Tally) -> None:
-        self.scene, self.running, self.nursery, self.folder, self.tally = scene, running, nursery, folder, tally
-        self._listener = Listener.of(running)
+    def __init__(self, scene: Scene, nursery: Nursery, folder: Path, tally: Tally) -> None:
+        self.scene, self.nursery, self.folder, self.tally = scene, nursery, folder, tally
+        self._listener = Listener.of(scene.running)
         self.longest = 0
         """How many steps a child passes that is not disturbed."""
-        wanted = days(scene.first, scene.last + timedelta(days=7))  # a Week reaches further than what is asked for
-        self.truths: tuple[Tables, ...] = (truth_tables(running.cloud, wanted),)
-        if scene.before != Faults():
-            now, running.cloud.faults = running.cloud.faults, scene.before
-            self.truths += (truth_tables(running.cloud, wanted),)
-            running.cloud.faults = now
+        self.seconds = LONGEST_MOMENT
+        """How long it lives."""
 
     async def steps(self) -> list[str]:
         """Harvest a world undisturbed and return the names of the steps that were passed, in their order."""
         with self.place() as world:
             await self.scene.prepare(world)
-            end = await self._lived(world, record=True)
-            self._finished(world, end.code, end.err)
+            self._listener.spoil, began = self.scene.spoiled, time.monotonic()
+            try:
+                end = await self.scene.lived(world, record=True)
+                self.seconds = min(time.monotonic() - began, LONGEST_MOMENT)
+                await self._finished(world, end)
+            finally:
+                await self.scene.left(world)
             self.longest = len(end.steps)
             return list(dict.fromkeys(end.steps))
 
@@ -160,22 +189,11 @@ class Stage:
         """
         with self.place() as world:
             await self.scene.prepare(world)
-            while True:
-                kept, heard = world.kept(), len(self._listener.asked)
-                end = await self._lived(world, **chosen())
-                asked = self._listener.asked[heard:]
-                self._count(asked, kept)
-                if end.code != SIGKILL:
-                    self._finished(world, end.code, end.err)
-                    return
-                name = end.killed or "at a random moment"
-                self.tally.kills[name] += 1
-                after = world.kept()
-                self.tally.in_flight.append(sum(self._lost(one, after) for one in asked))
-                self._complain(f"killed {name}", world.amiss(*self.truths))
-                if self.scene.settings.grant == "code":
-                    await self._reconnect(world)
-                told()
+            try:
+                while await self._survived_a_kill(world, chosen()):
+                    told()
+            finally:
+                await self.scene.left(world)
 
     async def at_each(self, steps: Sequence[str], told: Callable[[], None] = lambda: None) -> list[str]:
         """Kill at every one of *steps* once, at whichever comes first; return those that no journey came by."""
@@ -186,38 +204,36 @@ class Stage:
             idle = idle + 1 if self.tally.kills.total() == kills else 0
         return left
 
-    async def _lived(self, world: World, **plan: Any) -> End:
-        """Let a child live; a daemon until the days are settled."""
+    def place(self) -> "Place":
+        """Return a place for one world, to be entered."""
+        return Place(self.scene, self._listener, self.nursery, self.folder)
+
+    def at_random(self, steps: Sequence[str], chance: random.Random) -> Mapping[str, Any]:
+        """Return a plan that kills at the n-th time of a named step, at any step, or at a moment that is no step."""
+        match chance.randrange(3):
+            case 0:
+                return {"kill": {chance.choice(steps): chance.choice((1, 1, 2, 3, 5, 8))}}
+            case 1:
+                return {"kill_at": chance.randrange(1, self.longest + 1)}
+        return {"moment": chance.uniform(0.05, self.seconds)}
+
+    async def _survived_a_kill(self, world: World, plan: Mapping[str, Any]) -> bool:
+        """Let a child live under a *plan*, and tell whether it was killed; look at what is left either way."""
+        kept, heard = world.kept(), len(self._listener.asked)
         self._listener.spoil = self.scene.spoiled
-        if self.scene.command != ("daemon",):
-            return await world.run(*self.scene.command, **plan)
-        moment = plan.pop("moment", None)
-        child = await world.begun(*self.scene.command, **plan)
-        if moment is not None:
-            asyncio.get_running_loop().call_later(moment, child.kill)
-        async with asyncio.timeout(120):
-            while not child.code.done() and not self._settled(world):
-                await asyncio.sleep(0.25)
-        if moment is None or not child.code.done():
-            child.send(signal.SIGTERM)
-        return await world.ended(child)
-
-    async def _reconnect(self, world: World) -> None:
-        """Let owners connect again whose refresh token was lost on its way."""
-        config = configured(self.running, world.folder, sma__grant="code", vault__key=KEY)
-        engine = connect(config.ledger.path)
-        try:
-            vault = Vault(engine, Keyring.parse(KEY), lambda: datetime.now(UTC))
-            kept = {owner: vault.get(owner, "refresh token") for owner in (ANN, BOB)}
-        finally:
-            engine.dispose()
-        lost = [owner for owner, token in kept.items() if token not in self.running.cloud.tokens._refresh]
-        self.tally.reconnected += len(lost)
-        await connected(config, self.running, lost)
-
-    def _settled(self, world: World) -> bool:
-        wanted, known = set(days(self.scene.first, self.scene.last)), world.kept().days
-        return len(known) == len(self.running.cloud.truth.series()) and all(wanted <= found for found in known.values())
+        end = await self.scene.lived(world, **plan)
+        asked = self._listener.asked[heard:]
+        if end.code != SIGKILL:
+            self._count(asked, kept)
+            await self._finished(world, end)
+            return False
+        name = end.killed or "at a random moment"
+        self.tally.kills[name] += 1
+        self._complain(f"killed {name}", await self.scene.killed(world))
+        after = world.kept()
+        self.tally.in_flight.append(sum(self._lost(one, after) for one in asked))
+        self._count(self._listener.asked[heard:], kept)
+        return True
 
     def _lost(self, asked: Asked, after: Kept) -> bool:
         """Tell whether an answer had come that was not in the ledger when its child was killed."""
@@ -227,70 +243,60 @@ class Stage:
     def _count(self, asked: Sequence[Asked], kept: Kept) -> None:
         self.tally.children += 1
         self.tally.requests += sum("/monitoring/" in one.url for one in asked)
-        self.tally.limited += sum(one.status == 429 for one in asked)
-        if "--force" not in self.scene.command:  # who forces wants all of it again
+        self.tally.limited += sum(one.status == HTTPStatus.TOO_MANY_REQUESTS for one in asked)
+        if not self.scene.forced:
             self.tally.needless += sum(kept.needless(one, self.scene.first, self.scene.last) for one in asked)
 
-    def _finished(self, world: World, code: int, said: str) -> None:
+    async def _finished(self, world: World, end: End) -> None:
         self.tally.worlds += 1
-        problems = [*([f"exit code {code}: {said[-2000:]}"] if code else []), *world.amiss(*self.truths)]
-        if not code:
-            problems += world.unlike(self.truths[0])
-        self._complain("at the end", problems)
+        if end.code:
+            self._complain("at the end", [f"exit code {end.code}: {end.err[-2000:]}", *world.amiss(*self.scene.truths)])
+        else:
+            self._complain("at the end", await self.scene.finished(world, end))
         self.tally.rows += sum(frame.height for frame in lake_tables(world.lake).values())
 
-    def _complain(self, when: str, problems: Sequence[str]) -> None:
-        self.tally.problems.extend(f"{self.scene.name}, {when}: {problem}" for problem in problems)
-
-    def place(self) -> "_Place":
-        """Return a place for one world, to be entered."""
-        return _Place(self)
+    def _complain(self, when: str, problems: Iterable[str]) -> None:
+        told = [*self.scene.problems, *problems]
+        self.scene.problems.clear()
+        self.tally.problems.extend(f"{self.scene.name}, {when}: {problem}" for problem in told)
 
 
-class _Place:
+class Place:
     """A folder for one world, which goes when the world is done, unless something is wrong with it."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+    def __init__(self, scene: Scene, listener: Listener, nursery: Nursery, folder: Path) -> None:
+        self._scene, self._listener, self._nursery, self._folder = scene, listener, nursery, folder
+
+    def world(self) -> World:
+        """Return a world in a folder of its own, which stays."""
+        scene, folder = self._scene, Path(tempfile.mkdtemp(dir=self._folder))
+        owners = ", ".join(f'"{owner}"' for owner in scene.owners)
+        rate = {
+            "HARVESTER_RATE__REQUESTS": str(scene.settings.requests),
+            "HARVESTER_RATE__WINDOW_SECONDS": str(scene.settings.window_seconds),
+        }
+        variables = {
+            "HARVESTER_SMA__OWNERS": f"[{owners}]",
+            **(rate if scene.settings.requests else {}),
+            **scene.variables,
+        }
+        return World(scene.running, self._listener, folder, scene.first, scene.last, self._nursery, variables)
 
     def __enter__(self) -> World:
-        self._folder = Path(tempfile.mkdtemp(dir=self._stage.folder))
-        self._before = len(self._stage.tally.problems)
-        variables = {
-            "HARVESTER_SMA__OWNERS": f'["{ANN}", "{BOB}"]',
-            "HARVESTER_RATE__REQUESTS": str(BUDGET),
-            "HARVESTER_RATE__WINDOW_SECONDS": str(WINDOW),
-            **self._stage.scene.variables,
-        }
-        return World(
-            self._stage.running,
-            self._stage._listener,
-            self._folder,
-            self._stage.scene.first,
-            self._stage.scene.last,
-            self._stage.nursery,
-            variables,
-        )
+        self._world, self._before = self.world(), len(self._scene.tally.problems)
+        return self._world
 
     def __exit__(self, kind: object, *_rest: object) -> None:
-        if kind is None and len(self._stage.tally.problems) == self._before:
-            shutil.rmtree(self._folder)
+        if kind is None and len(self._scene.tally.problems) == self._before:
+            shutil.rmtree(self._world.folder)
 
 
 @asynccontextmanager
-async def staged(scene: Scene, folder: Path, tally: Tally) -> AsyncIterator[Stage]:
-    """Open the cloud of *scene*."""
-    async with serving(scene.settings) as running, Nursery.opened() as nursery:
-        if scene.settings.grant == "custom":
+async def staged(kind: type[Scene], folder: Path, tally: Tally) -> AsyncIterator[Stage]:
+    """Open the cloud of a *kind* of scene, with all that its worlds begin with."""
+    async with kind.cloud() as running, Nursery.opened() as nursery:
+        if kind.settings.grant == "custom":
             accept_all(running)
-        yield Stage(scene, running, nursery, folder, tally)
-
-
-def at_random(steps: Sequence[str], chance: random.Random, longest: int) -> Mapping[str, Any]:
-    """Return a plan that kills at the n-th time of a named step, at any step, or at a moment that is nobody's step."""
-    match chance.randrange(3):
-        case 0:
-            return {"kill": {chance.choice(steps): chance.choice((1, 1, 2, 3, 5, 8))}}
-        case 1:
-            return {"kill_at": chance.randrange(1, longest + 1)}
-    return {"moment": chance.uniform(0.2, LONGEST_MOMENT)}
+        stage = Stage(kind(running, tally), nursery, folder, tally)
+        await stage.scene.furnish(stage.place())
+        yield stage

@@ -38,6 +38,15 @@ PLACES = (
     (r"[a-z][a-z0-9_]*/.*parquet", "partition"),
 )
 """What lies where below the lake's root, as the contract draws it; the first that fits counts."""
+LEDGER = (
+    (r"{name}", "ledger"),
+    (r"{name}-(wal|shm)", "ledger's log"),
+    (r"{name}\.aside-\w+", "ledger moved aside"),
+    (r"{name}\.aside-.*-(wal|shm)", "log of the ledger moved aside"),
+    (r"\.{name}\.rebuilding", "ledger in the making"),
+    (r"\.{name}\.rebuilding-(wal|shm)", "log of the ledger in the making"),
+)
+"""What lies in the ledger's folder; what SQLite does there itself is seen as changes and commits."""
 TABLES = {
     **dict.fromkeys(("plant", "device", "series", "alias"), "inventory"),
     **dict.fromkeys(("month", "open_day"), "days"),
@@ -59,6 +68,9 @@ class Plan:
 
     def __init__(self, words: dict) -> None:
         self.lake = words["lake"].rstrip("/")
+        self.ledger = pathlib.Path(words.get("ledger") or f"{self.lake}-has-none")
+        name = re.escape(self.ledger.name)
+        self.beside = [(re.compile(pattern.format(name=name)), called) for pattern, called in LEDGER]
         self.log = os.open(words["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self.record = bool(words.get("record"))
         self.kill = Counter(words.get("kill", {}))
@@ -70,6 +82,7 @@ class Plan:
         self.busy_seconds = words.get("busy_seconds")
         self.most_pages = words.get("most_pages")
         self.passed = Counter()
+        self.whole = {}
         self.steps = 0
         self.turn = threading.Lock()
 
@@ -85,10 +98,26 @@ class Plan:
                 self._tell(name)
             if self.passed[name] == self.kill[name] or self.steps == self.kill_at:
                 if torn is not None:
-                    os.truncate(f"/proc/self/fd/{torn}", os.fstat(torn).st_size // 2)
+                    self._tear(torn)
                 self._tell(f"killed {name}")
                 os.kill(os.getpid(), signal.SIGKILL)
         self._refuse(name)
+
+    def writing(self, descriptor: int) -> None:
+        """Note how much of a file is on the disk that is about to be added to."""
+        facts = os.fstat(descriptor)
+        self.whole.setdefault((facts.st_dev, facts.st_ino), facts.st_size)
+
+    def synced(self, descriptor: int) -> None:
+        """Note that all of a file is on the disk."""
+        facts = os.fstat(descriptor)
+        self.whole.pop((facts.st_dev, facts.st_ino), None)
+
+    def _tear(self, descriptor: int) -> None:
+        """Leave half of what is not on the disk yet."""
+        facts = os.fstat(descriptor)
+        whole = min(self.whole.get((facts.st_dev, facts.st_ino), 0), facts.st_size)
+        os.truncate(f"/proc/self/fd/{descriptor}", whole + (facts.st_size - whole) // 2)
 
     def _refuse(self, name: str) -> None:
         for number, (wanted, code, after) in enumerate(self.refuse):
@@ -108,16 +137,25 @@ class Plan:
         except TypeError:
             return None
         if not text.startswith(f"{self.lake}/"):
-            return None
+            return self._beside(*text.rsplit("/", 1))
         folder, _, name = text[len(self.lake) + 1 :].rpartition("/")
         found = UNFINISHED.match(name)
         inside = f"{folder}/{found[1] if found else name}".lstrip("/")
         return next((called for pattern, called in PLACES if re.fullmatch(pattern, inside)), None)
 
+    def _beside(self, folder: str, name: str) -> "str | None":
+        """Return what *name* is in the ledger's folder."""
+        if folder != str(self.ledger.parent):
+            return None
+        found = UNFINISHED.match(name)
+        return next((called for pattern, called in self.beside if pattern.fullmatch(found[1] if found else name)), None)
+
     def opened(self, descriptor: int) -> "str | None":
         """Return what *descriptor* has open; a folder is called after the files in it."""
         try:
             path = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - this runs often
+            if path == str(self.ledger.parent):
+                return "folder of ledger"
             if stat.S_ISDIR(os.fstat(descriptor).st_mode):
                 called = self.place(f"{path}/part-00000.parquet" if "_harvester" not in path else f"{path}/x")
                 return f"folder of {called}" if called else None
@@ -157,6 +195,7 @@ def watch_files(plan: Plan) -> None:
             plan.step("torn", "write", place, torn=descriptor)
         plan.step("before", "fsync", place)
         System.fsync(descriptor)
+        plan.synced(descriptor)
         plan.step("after", "fsync", place)
 
     def to(_source: object, target: object, **_kwargs: object) -> "str | None":
@@ -166,7 +205,10 @@ def watch_files(plan: Plan) -> None:
         return plan.place(path)
 
     def into(descriptor: int, *_args: object) -> "str | None":
-        return plan.opened(descriptor)
+        place = plan.opened(descriptor)
+        if place:
+            plan.writing(descriptor)
+        return place
 
     os.replace = around("rename", System.replace, to)
     os.rename = around("rename", System.rename, to)
