@@ -118,6 +118,11 @@ def _migrate(engine: Engine, *, write: bool) -> None:
             f"{engine.url.database}: this ledger was written by a newer harvester (version {current}). "
             "Install that version; nothing was touched."
         )
+    if current is None and not write:
+        raise LedgerError(
+            f"{engine.url.database}: this ledger is being made, or whatever made it was ended in between. Run again; "
+            "`harvester run`, or any other command that writes, makes it."
+        )
     if not write:
         raise LedgerError(
             f"{engine.url.database}: this ledger was written by an older harvester. `harvester run`, or any other "
