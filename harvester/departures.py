@@ -16,7 +16,7 @@ from harvester.errors import AnswerError
 from harvester.owners.consents import ENDED
 from harvester.sma.client import Client
 from harvester.sma.consent import ConsentState
-from harvester.sma.wire import masked
+from harvester.sma.discretion import masked
 from harvester.state.inventory import Inventory, KnownPlant
 from harvester.state.owners import CUSTOM, KnownOwner, Owners, all_owners
 from harvester.state.succession import Succession

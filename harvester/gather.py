@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from harvester.lake.answers import Bad
 from harvester.lake.decode import DayCount, Decoded, decode
 from harvester.lake.layout import Places
+from harvester.lake.packing import Packed, packed
 from harvester.lake.parquet import Written, publish
 from harvester.lake.period_rows import decode_periods
-from harvester.lake.raw import Packed, pack_body
 from harvester.lake.registry import Registry
 from harvester.model import Payload, Slice
 from harvester.plan import Batch
@@ -62,8 +62,8 @@ class Gathering:
         spoiled = {id(bad.payload) for bad in piece.bad}
         good = [payload for payload in self.payloads if id(payload) not in spoiled]
         if self.bodies and not self.batch.summed:
-            self.packed.update((payload.slice, pack_body(payload.body)) for payload in good)
-        self.answered.extend(p if id(p) in spoiled else replace(p, body=b"") for p in self.payloads)
+            self.packed.update((payload.slice, packed(payload)) for payload in good)
+        self.answered.extend(p if id(p) in spoiled else replace(p, body=b"", gzip=None) for p in self.payloads)
         self.payloads, self.bytes = [], 0
 
     def publish(self, places: Places) -> Published:

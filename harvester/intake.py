@@ -174,7 +174,7 @@ class Intake:
     async def _pull(self, item: tuple[Gathering, Slice]) -> Payload:
         answer = await self._client.measurements(item[1])
         moved = next(iter(answer.moved.items())) if answer.moved else None
-        return Payload(slice=item[1], body=answer.body, asked_at=answer.asked_at, moved=moved)
+        return Payload(slice=item[1], body=answer.body, asked_at=answer.asked_at, gzip=answer.gzip, moved=moved)
 
     async def _take(self, outcome: Outcome[tuple[Gathering, Slice], Payload], part: Part) -> None:
         gathering, piece = outcome.item

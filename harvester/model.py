@@ -193,5 +193,7 @@ class Payload:
     body: bytes
     asked_at: dt.datetime
     """When the request began, aware UTC: what settles a day is a read begun late enough after it."""
+    gzip: bytes | None = None
+    """The body as it was sent, where that was one gzip member."""
     moved: tuple[str, str] | None = None
     """Old and new id, where SMA redirected the request to another one."""

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta, tzinfo
 
 from harvester import clock, live
 from harvester.lake.decode import DayCount
-from harvester.lake.raw import Packed
+from harvester.lake.packing import Packed
 from harvester.model import Payload
 from harvester.state.inventory import KnownSeries
 from harvester.state.ledger import Learned, Read

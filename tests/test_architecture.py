@@ -43,14 +43,14 @@ state.connections state.purges
 periods purse show config.daemon lake.audit lake.lock lake.measure lake.passes lake.raw lake.replays lake.sample
 lake.schema questions.content sma.answers sma.tally sma.tokens state.history state.inventory state.ledger
 state.mentions state.restoration state.snapshot state.vault
-catalog daylight fetch log plan report config.sections config.sources lake.atomic lake.layout lake.naming ops.reach
-owners.owner_list questions.freshness sma.pace sma.retry sma.wire state.agenda state.budget state.database
+catalog daylight fetch log plan report config.sections config.sources lake.atomic lake.layout lake.naming lake.packing
+ops.reach owners.owner_list questions.freshness sma.pace sma.retry sma.wire state.agenda state.budget state.database
 state.kinship state.orders state.owners state.period_ledger state.standing state.succession state.tombstones
 state.migrations.env
 care clock daemon errors lake live model ops owners questions sma state stopping week . config.values daemon.lanes
-ops.conditions ops.connect_limit ops.connect_pages ops.finding ops.health ops.kept owners.attribution sma.learning
-sma.settings state.migrations state.packed state.settlement state.tables state.upgrade state.migrations.versions
-state.migrations.versions.v0001_first state.migrations.versions.v0002_service
+ops.conditions ops.connect_limit ops.connect_pages ops.finding ops.health ops.kept owners.attribution
+sma.discretion sma.encoding sma.learning sma.settings state.migrations state.packed state.settlement state.tables state.upgrade
+state.migrations.versions state.migrations.versions.v0001_first state.migrations.versions.v0002_service
 """
 """Every module, highest first: one imports only from the lines below its own. A dot is the package itself."""
 LINES = LAYERS.strip().splitlines()
@@ -76,7 +76,7 @@ OWNERS = {
     "astral": {"daylight"},
     "asyncio_throttle": {"sma.pace"},
     "cryptography": {"state.vault"},
-    "isal": {"sma.client"},
+    "isal": {"sma.encoding"},
     "polars": {"lake"},
     "prometheus_client": {"ops.metrics"},
     "pyarrow": {"lake"},
@@ -89,21 +89,14 @@ OWNERS = {
     "uvloop": {"commands"},
 }
 """Each library and the only modules or rooms that know it."""
-INNER = {("commands", "uvloop"), ("sma.client", "isal")}
+INNER = {("commands", "uvloop")}
 """Imports inside of functions: an optional extra."""
 PURE = (
-    *("errors", "model", "catalog", "clock", "week", "live", "plan", "periods", "report", "sma.wire", "sma.retry"),
-    *("sma.answers", "sma.learning", "lake.naming", "lake.schema", "lake.layout", "lake.merge", "lake.stamps"),
-    *(
-        "lake.rows",
-        "state.packed",
-        "state.settlement",
-        "questions.ages",
-        "questions.content",
-        "questions.coverage",
-        "questions.coverage_page",
-        "daylight",
-    ),
+    *("errors", "model", "catalog", "clock", "week", "live", "plan", "periods", "report", "daylight"),
+    *("sma.wire", "sma.retry", "sma.encoding", "sma.discretion", "sma.answers", "sma.learning"),
+    *("lake.naming", "lake.schema", "lake.layout", "lake.merge", "lake.stamps", "lake.rows"),
+    *("state.packed", "state.settlement"),
+    *("questions.ages", "questions.content", "questions.coverage", "questions.coverage_page"),
     *("questions.dossier", "questions.explain", "questions.gaps", "questions.plausibility"),
     *("owners.attribution", "daemon.lanes", "ops.attention", "ops.gauges", "ops.health", "ops.pages", "ops.standing"),
 )

@@ -21,14 +21,13 @@ import pyarrow.parquet as pq
 from harvester.errors import LakeError
 from harvester.lake.atomic import replace_with
 from harvester.lake.layout import Pack, Places
+from harvester.lake.packing import Encoding, Packed, compressed, unpacked
 from harvester.model import Payload, Period, Series, Slice
 
-FORMAT_VERSION = 1
-"""Version of a pack's columns; a pack with a higher one is not read."""
+FORMAT_VERSION = 2
+"""Version of a pack's columns; a pack with a higher one is not read. The first had no `encoding`: all was zstd."""
 
 _FORMAT = b"harvester_raw"
-_LEVEL = 1
-"""Bodies are sorted JSON of numbers: higher levels cost half as much again and save nothing."""
 _GROUP_BYTES = 8 * 1024 * 1024
 """Bodies, before compression, that are read together."""
 _INSTANT = pa.timestamp("us", "UTC")
@@ -48,13 +47,15 @@ _SCHEMA = pa.schema(
         pa.field("moved_to", pa.string()),
         pa.field("sha256", pa.binary(32), nullable=False),
         pa.field("size", pa.int64(), nullable=False),
+        pa.field("encoding", pa.string()),
         pa.field("body", pa.binary()),
     ],
     metadata={_FORMAT: str(FORMAT_VERSION).encode()},
 )
-_INDEX = [name for name in _SCHEMA.names if name != "body"]
-_COMPRESSION = dict.fromkeys(_INDEX, "zstd") | {"settled.list.element": "zstd", "body": "none"}
-_DICTIONARIES = ["plant_id", "device_id", "set", "period", "zone", "moved_from", "moved_to"]
+_BODY = ("encoding", "body")
+_INDEX = [name for name in _SCHEMA.names if name not in _BODY]
+_COMPRESSION = dict.fromkeys([*_INDEX, "encoding"], "zstd") | {"settled.list.element": "zstd", "body": "none"}
+_DICTIONARIES = ["plant_id", "device_id", "set", "period", "zone", "moved_from", "moved_to", "encoding"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,22 +82,6 @@ class Size:
 
     answers: int
     bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Packed:
-    """A body on its way into the archive, compressed as soon as it is decoded: it may have to wait for many others."""
-
-    content: bytes
-    sha256: bytes
-    size: int
-    """Bytes before compression."""
-
-
-def pack_body(body: bytes) -> Packed:
-    """Compress *body* as a pack holds it."""
-    content = pa.Codec("zstd", compression_level=_LEVEL).compress(body, asbytes=True)
-    return Packed(content=content, sha256=hashlib.sha256(body).digest(), size=len(body))
 
 
 def answer_of(
@@ -155,8 +140,8 @@ class Archive:
             for group in range(file.num_row_groups):
                 rows = file.metadata.row_group(group).num_rows
                 if not set(wanted).isdisjoint(hashes[first : first + rows]):
-                    table = file.read_row_group(group, columns=["sha256", "size", "body"])
-                    yield from _unpacked(path, table, wanted)
+                    columns = [name for name in ("sha256", "size", *_BODY) if name in file.schema_arrow.names]
+                    yield from _unpacked(path, file.read_row_group(group, columns=columns), wanted)
                 first += rows
 
     def stored(self, pack: Pack) -> frozenset[bytes]:
@@ -236,13 +221,8 @@ def _write(file: Path, answers: Sequence[tuple[Answer, bytes | Packed | None]]) 
     options = {"compression": _COMPRESSION, "use_dictionary": _DICTIONARIES, "write_statistics": False}
     with pq.ParquetWriter(file, _SCHEMA, **options) as writer:
         for some in _groups(answers):
-            rows = [_row(answer, _content(body)) for answer, body in some]
+            rows = [_row(answer, compressed(body) if isinstance(body, bytes) else body) for answer, body in some]
             writer.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
-
-
-def _content(body: bytes | Packed | None) -> bytes | None:
-    packed = pack_body(body) if isinstance(body, bytes) else body
-    return packed.content if packed else None
 
 
 def _groups(
@@ -257,7 +237,7 @@ def _groups(
     yield answers[first:]
 
 
-def _row(answer: Answer, body: bytes | None) -> dict[str, Any]:
+def _row(answer: Answer, body: Packed | None) -> dict[str, Any]:
     series = answer.slice.series
     first, last = answer.rows_of or (None, None)
     old, new = answer.moved or (None, None)
@@ -276,7 +256,8 @@ def _row(answer: Answer, body: bytes | None) -> dict[str, Any]:
         "moved_to": new,
         "sha256": answer.sha256,
         "size": answer.size,
-        "body": body,
+        "encoding": body.encoding.value if body else None,
+        "body": body.content if body else None,
     }
 
 
@@ -298,11 +279,12 @@ def _answer(row: dict[str, Any]) -> Answer:
 
 
 def _unpacked(path: Path, table: pa.Table, wanted: Collection[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    codec = pa.Codec("zstd")
     for row in table.to_pylist():
         if row["body"] is None or row["sha256"] not in wanted:
             continue
-        body = codec.decompress(row["body"], decompressed_size=row["size"], asbytes=True)
-        if hashlib.sha256(body).digest() != row["sha256"]:
-            raise LakeError(f"{path}: an archived answer is not what was stored.")
-        yield row["sha256"], body
+        encoding = Encoding(row.get("encoding") or Encoding.ZSTD)
+        stored = Packed(content=row["body"], encoding=encoding, sha256=row["sha256"], size=row["size"])
+        try:
+            yield row["sha256"], unpacked(stored)
+        except ValueError as error:
+            raise LakeError(f"{path}: {error}.") from error

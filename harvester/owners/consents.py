@@ -18,7 +18,7 @@ from harvester.errors import AnswerError, NothingToAsk, TimedOut, Unreachable
 from harvester.fetch import Failed, fetching
 from harvester.sma.client import Client
 from harvester.sma.consent import Consent, ConsentState
-from harvester.sma.wire import masked
+from harvester.sma.discretion import masked
 from harvester.state.owners import CUSTOM, KnownOwner, Owners, Seen, all_owners
 
 LOOK_AGAIN = timedelta(days=1)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,7 +20,7 @@ from yarl import URL
 import harvester
 from harvester.errors import BadBody, Forbidden, NotFound, TimedOut, Unreachable
 from harvester.model import Device, Plant, Slice
-from harvester.sma import answers, consent, monitoring, wire
+from harvester.sma import answers, consent, encoding, monitoring, wire
 from harvester.sma.consent import Consent, ConsentState
 from harvester.sma.exchange import Exchange
 from harvester.sma.monitoring import Answer
@@ -76,7 +75,6 @@ class Client:
 
     async def __aenter__(self) -> Self:
         """Open the session; nothing is asked yet."""
-        _unpack_fast()
         quiet = self._limits.timeout_seconds
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -88,6 +86,8 @@ class Client:
             # No total: it would count the wait for a free connection.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=quiet, sock_read=quiet),
             cookie_jar=aiohttp.DummyCookieJar(),
+            # Bodies are wanted as they come, too, and are decompressed in one go.
+            auto_decompress=False,
             headers={"User-Agent": USER_AGENT},
         )
         return self
@@ -247,19 +247,20 @@ class Client:
                 ) as answer,
             ):
                 self._dated = (answer.headers.get("Date", ""), self._wall())
+                found = self._unpacked(answer, await self._read(answer, request.label), request.label)
                 return Response(
                     label=request.label,
                     url=request.url,
                     status=answer.status,
                     headers={name.lower(): value for name, value in answer.headers.items()},
-                    body=await self._read(answer, request.label),
+                    body=found.body,
+                    gzip=found.gzip,
                     asked_at=asked_at,
                 )
 
     async def _read(self, answer: aiohttp.ClientResponse, label: str) -> bytes:
-        """Return the decompressed body if it is not too large; what Content-Length says plays no part."""
+        """Return the body as it comes if it is not too large; what Content-Length says plays no part."""
         chunks, size = [], 0
-        # aiohttp decompresses piece by piece, so a small body that grows huge is noticed before it is held.
         async for chunk in answer.content.iter_chunked(CHUNK):
             chunks.append(chunk)
             size += len(chunk)
@@ -268,14 +269,12 @@ class Client:
                 raise BadBody(f"{label}: more than {self._limits.max_body} bytes", status=answer.status)
         return b"".join(chunks)
 
-
-def _unpack_fast() -> None:
-    """Let aiohttp decompress with ISA-L where it is installed, in less than half the time."""
-    try:
-        from isal import isal_zlib  # noqa: PLC0415 - an optional extra
-    except ImportError:
-        return
-    aiohttp.set_zlib_backend(isal_zlib)
+    def _unpacked(self, answer: aiohttp.ClientResponse, content: bytes, label: str) -> encoding.Unpacked:
+        """Return the decompressed body, if it is not too large either."""
+        try:
+            return encoding.unpack(content, answer.headers.get("Content-Encoding", ""), self._limits.max_body)
+        except ValueError as error:
+            raise BadBody(f"{label}: a body that cannot be used: {error}", status=answer.status) from error
 
 
 @contextmanager
@@ -289,8 +288,8 @@ def _speaking(label: str) -> Iterator[None]:
         # It carries the headers of the request, and so the token, wherever its repr goes.
         error.request_info, error.args = None, ()  # type: ignore[assignment]
         raise BadBody(f"{label}: the answer is not what HTTP or its encoding promise") from error
-    except (aiohttp.ClientPayloadError, zlib.error) as error:
-        raise BadBody(f"{label}: the body broke off or cannot be decompressed") from error
+    except aiohttp.ClientPayloadError as error:
+        raise BadBody(f"{label}: the body broke off") from error
     except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
         raise Unreachable(f"{label}: no answer ({_reason(error)})") from error
 

@@ -31,13 +31,13 @@ from harvester.sma import code_grant, monitoring
 from harvester.sma.client import Client
 from harvester.sma.code_grant import OwnerStore, Visit
 from harvester.sma.consent import Consent, ConsentState
+from harvester.sma.discretion import hushed
 from harvester.sma.exchange import Exchange
 from harvester.sma.owner_tokens import OwnerTokens
 from harvester.sma.pace import Pace
 from harvester.sma.settings import Credentials, Hosts, Limits
 from harvester.sma.tally import OnRequest
 from harvester.sma.tokens import Ask, Denial, Grant, Token, TokenSource, explain
-from harvester.sma.wire import hushed
 
 HURRY_SECONDS = 10.0
 """A person looks at a browser: what is not essential may take so long."""

@@ -14,8 +14,9 @@ import msgspec
 
 from harvester.errors import NotFound, Rejected
 from harvester.sma.answers import utc
+from harvester.sma.discretion import masked
 from harvester.sma.tokens import Ask
-from harvester.sma.wire import Kind, Request, Response, decode, masked, segment
+from harvester.sma.wire import Kind, Request, Response, decode, segment
 
 INTERVAL = 1800
 """Seconds between two looks at a state, where the answer names no other."""

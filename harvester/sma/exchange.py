@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from harvester.errors import HarvestError, Retry, Throttled
-from harvester.sma import wire
+from harvester.sma import discretion, wire
 from harvester.sma.pace import Pace
 from harvester.sma.retry import Patience
 from harvester.sma.tally import Call, Tally
@@ -136,7 +136,7 @@ class Exchange:
         try:
             response = await self._send(request, token=token)
             if response.status >= HTTPStatus.BAD_REQUEST:
-                response = replace(response, body=wire.without(response.body, (token or "", *request.secrets)))
+                response = replace(response, body=discretion.without(response.body, (token or "", *request.secrets)))
             verdict = wire.judge(request, response)
         except Retry as error:
             verdict = error

@@ -27,6 +27,8 @@ class Answer:
     """JSON as delivered, decompressed; only its first and last character were looked at."""
     asked_at: datetime
     """When the try that succeeded was sent, aware UTC."""
+    gzip: bytes | None = field(default=None, repr=False)
+    """The body as it was sent, where that was one gzip member."""
     moved: Mapping[str, str] | None = None
     """Old id to new id, where the server redirected because the plant was migrated."""
 
@@ -112,7 +114,9 @@ def _reader(series: Series) -> Callable[[Response], Answer]:
     def read(response: Response) -> Answer:
         new = named_in(response.url, collection)
         moved = {old: new} if new is not None and new != old else None
-        return Answer(body=whole_object(response), asked_at=response.asked_at, moved=moved)
+        body = whole_object(response)
+        whole = response.gzip if len(body) == len(response.body) else None
+        return Answer(body=body, asked_at=response.asked_at, gzip=whole, moved=moved)
 
     return read
 

@@ -10,9 +10,9 @@ import structlog
 
 from harvester.errors import AnswerError, CredentialsRefused, OwnerRefused, Retry, Skip, Unsealed
 from harvester.sma.code_grant import CONSENT_OVER, OwnerStore
+from harvester.sma.discretion import hushed, masked
 from harvester.sma.settings import Credentials
 from harvester.sma.tokens import Ask, Denial, Grant, Token, Tokens, explain
-from harvester.sma.wire import hushed, masked
 
 TROUBLE_SECONDS = 30.0
 """So long after the token endpoint did not answer, those who wait for this owner's token are told so at once."""

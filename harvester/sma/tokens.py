@@ -15,8 +15,9 @@ from urllib.parse import urlencode
 import msgspec
 
 from harvester.errors import BadBody, ConfigError, CredentialsRefused, Skip
+from harvester.sma.discretion import hushed
 from harvester.sma.settings import Credentials
-from harvester.sma.wire import Kind, Request, Response, decode, hushed
+from harvester.sma.wire import Kind, Request, Response, decode
 
 T = TypeVar("T")
 

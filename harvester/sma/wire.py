@@ -7,8 +7,7 @@ Every status rule stands in the tables of this file. It knows no endpoint (see `
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -31,6 +30,7 @@ from harvester.errors import (
     ServerTrouble,
     Throttled,
 )
+from harvester.sma.discretion import masked, said
 
 T = TypeVar("T")
 
@@ -61,6 +61,8 @@ class Response:
     """Decompressed."""
     asked_at: datetime
     """When the request was sent, aware UTC."""
+    gzip: bytes | None = field(default=None, repr=False)
+    """The body as it was sent, where that was one gzip member."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,51 +272,3 @@ def _origin(scheme: str, netloc: str) -> tuple[str, str]:
 
 _KEPT = "/%:@!$&'()*+,;=~"
 """What a path may hold as it stands."""
-
-# Possessive: a text of the network's making is scanned once, however long it is.
-_LOCAL_PART = re.compile(r"([^\s@/\"'<>:]++)(@?)")
-_TOKEN_LIKE = re.compile(r"[\w.~+/=-]{41,}")
-
-
-def masked(text: str) -> str:
-    """Return *text* with e-mail addresses reduced to ``o***@example.org``."""
-    return _LOCAL_PART.sub(_masked_part, text)
-
-
-def _masked_part(found: re.Match[str]) -> str:
-    """Return the part of an address before its @, which may be percent-encoded, without all but its first letter."""
-    part, at = found.groups()
-    end = len(part) if at else part.rfind("%40")
-    if end <= 0:
-        return part
-    return f"{part[0]}***@{part[end + len('%40') :]}"
-
-
-def hushed(text: str) -> str:
-    """Return the beginning of a server's *text* without e-mail addresses and without anything as long as a token."""
-    return masked(_TOKEN_LIKE.sub("[redacted]", text))[:200]
-
-
-class _Complaint(msgspec.Struct):
-    """An error body: SMA's ``message``, Keycloak's ``error_description``."""
-
-    message: str = ""
-    error_description: str = ""
-
-
-def without(body: bytes, secrets: Iterable[str]) -> bytes:
-    """Return *body* without the *secrets* that a careless server repeats in it, as they are or percent-encoded."""
-    for secret in filter(None, secrets):
-        for form in {secret, quote(secret, safe="")}:
-            body = body.replace(form.encode(), b"[redacted]")
-    return body
-
-
-def said(body: bytes) -> str:
-    """Return the words of an error body, masked and cut to one line; empty when there are none."""
-    try:
-        complaint = msgspec.json.decode(body, type=_Complaint)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return ""
-    words = " ".join((complaint.message or complaint.error_description).split())
-    return hushed(words)

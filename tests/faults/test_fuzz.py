@@ -25,7 +25,7 @@ from harvester.lake.period_rows import decode_periods
 from harvester.lake.registry import Registry
 from harvester.lake.schema import Shape
 from harvester.model import Payload, Period, Series, Slice
-from harvester.sma import answers, consent, tokens, wire
+from harvester.sma import answers, consent, discretion, tokens, wire
 from harvester.sma.settings import Credentials
 from harvester.sma.wire import Good, Request, Response
 
@@ -289,5 +289,5 @@ def test_a_long_text_of_the_server_is_masked_at_once(text: str) -> None:
     error: HarvestError = wire.refusal(response)
 
     assert len(str(error)) < 400
-    assert len(wire.masked(text)) <= 3 * len(text)
+    assert len(discretion.masked(text)) <= 3 * len(text)
     assert len(log.mask(text)) <= 3 * len(text)

@@ -1,10 +1,13 @@
 """The raw archive: what is kept, how, and what a damaged pack costs."""
 
 import asyncio
+import gzip
 import hashlib
+import shutil
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from truth_frames import days, differences, lake_tables, truth_tables
 from harvester.compose import readable
 from harvester.errors import LakeError
 from harvester.lake.layout import Pack, Places
+from harvester.lake.packing import Encoding, packed, unpacked
 from harvester.lake.raw import Answer, Archive, answer_of, week_of
 from harvester.model import Payload, Period, Series, Slice
 from harvester.sandbox import Settings, serving
@@ -102,6 +106,33 @@ def test_packs_are_as_few_as_publications(tmp_path: Path) -> None:
     assert Archive(places).size().answers == 1002
 
 
+def test_a_pack_of_the_first_format_is_read(tmp_path: Path) -> None:
+    """One that an earlier version wrote, whose bodies are all zstd, comes back byte for byte."""
+    places, body = Places(tmp_path), b'{"plant":{"plantId":"%d"},"set":[]}'
+    pack = Pack("plant_energy_balance", MONDAY, 0, "c85013f34d616968")
+    places.pack(pack).parent.mkdir(parents=True)
+    shutil.copy(Path(__file__).with_name("kept") / "pack-0001.pack", places.pack(pack))
+
+    assert [answer.slice.series.plant_id for answer in Archive(places).index(pack)] == ["1", "2"]
+    assert sorted(read_whole(Archive(places), pack).values()) == [body % 1, body % 2]
+
+
+@given(body=st.binary(max_size=2000), came=st.booleans())
+def test_a_body_is_kept_as_it_came(body: bytes, came: bool) -> None:  # noqa: FBT001 - drawn
+    """What was sent as gzip is not compressed again; either way the body comes back, and a changed one does not."""
+    sent = gzip.compress(body) if came else None
+    series = Series(plant_id="1", set="EnergyBalance")
+    piece = Slice(series=series, period=Period.DAY, date=MONDAY, days=())
+    found = packed(Payload(slice=piece, body=body, asked_at=ASKED, gzip=sent))
+
+    assert (found.content == sent) is came
+    assert found.encoding is (Encoding.GZIP if came else Encoding.ZSTD)
+    assert unpacked(found) == body
+    for other in (replace(found, sha256=bytes(32)), replace(found, size=found.size + 1)):
+        with pytest.raises(ValueError, match="an archived answer"):
+            unpacked(other)
+
+
 @pytest.mark.parametrize("spoil", ["cut", "bits", "empty", "newer"])
 def test_a_damaged_pack_is_an_error_of_ours(tmp_path: Path, spoil: str) -> None:
     """Cut short, with a changed body, empty or of a newer format: told with its path, and counted for its bytes."""
@@ -120,7 +151,7 @@ def test_a_damaged_pack_is_an_error_of_ours(tmp_path: Path, spoil: str) -> None:
     path.write_bytes(spoilt[spoil])
     if spoil == "newer":
         table = pq.read_table(path)
-        pq.write_table(table.replace_schema_metadata({"harvester_raw": "2"}), path)
+        pq.write_table(table.replace_schema_metadata({"harvester_raw": "3"}), path)
 
     with pytest.raises(LakeError, match=pack.digest):
         read_whole(archive, pack)

@@ -1,5 +1,6 @@
 """A lake of two owners with something of both in every corner, and a search of every byte of it."""
 
+import gzip
 import json
 import shutil
 import sqlite3
@@ -156,7 +157,10 @@ def _texts(file: Path) -> Iterator[bytes]:
         for row in pq.read_table(file, partitioning=None).to_pylist():
             yield repr([value for name, value in row.items() if name != "body"]).encode()
             if row.get("body") is not None and row.get("size"):
-                yield pa.Codec("zstd").decompress(row["body"], decompressed_size=row["size"], asbytes=True)
+                if row["encoding"] == "gzip":
+                    yield gzip.decompress(row["body"])
+                else:
+                    yield pa.Codec("zstd").decompress(row["body"], decompressed_size=row["size"], asbytes=True)
 
 
 def rows_of(config: Config, plants: set[str]) -> dict[str, list[tuple[object, ...]]]:
