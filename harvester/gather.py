@@ -11,14 +11,17 @@ from harvester.lake.layout import Places
 from harvester.lake.packing import Packed, packed
 from harvester.lake.parquet import Written, publish
 from harvester.lake.period_rows import decode_periods
+from harvester.lake.pressed import PressedPiece, press
 from harvester.lake.registry import Registry
 from harvester.model import Payload, Slice
 from harvester.plan import Batch
 
-DECODE_BYTES = 8 * 1024 * 1024
+DECODE_BYTES = 4 * 1024 * 1024
 """Raw answers that are decoded at once: enough to share the overhead, little enough to be forgotten soon."""
-PUBLISH_ROWS = 400_000
-"""Rows that a batch may hold in memory; a larger one is written in portions."""
+HELD_BYTES = 16 * 1024 * 1024
+"""Decoded rows that a batch may hold as they are; those of a larger one are pressed."""
+PUBLISH_ROWS = 600_000
+"""Rows that may wait for the rest of their batch, and would have to be asked again after a kill."""
 
 
 @dataclass(slots=True)
@@ -32,8 +35,11 @@ class Gathering:
     """Whether the answers are wanted as they came, for the archive."""
     payloads: list[Payload] = field(default_factory=list)
     """Answers not decoded yet."""
-    pieces: list[Decoded] = field(default_factory=list)
+    pieces: list[Decoded | PressedPiece] = field(default_factory=list)
     """Answers decoded but not published."""
+    counts: list[DayCount] = field(default_factory=list)
+    bad: list[Bad] = field(default_factory=list)
+    """What else is known of them."""
     answered: list[Payload] = field(default_factory=list)
     """Answers decoded but not committed, without their bodies but for the spoiled ones."""
     packed: dict[Slice, Packed] = field(default_factory=dict)
@@ -58,6 +64,8 @@ class Gathering:
         read = decode_periods if self.batch.summed else decode
         piece = read(self.payloads, registry, zones)
         self.pieces.append(piece)
+        self.counts += piece.counts
+        self.bad += piece.bad
         self.rows += piece.rows.height
         spoiled = {id(bad.payload) for bad in piece.bad}
         good = [payload for payload in self.payloads if id(payload) not in spoiled]
@@ -65,16 +73,22 @@ class Gathering:
             self.packed.update((payload.slice, packed(payload)) for payload in good)
         self.answered.extend(p if id(p) in spoiled else replace(p, body=b"", gzip=None) for p in self.payloads)
         self.payloads, self.bytes = [], 0
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Press what waits, if it is much."""
+        loose = [piece for piece in self.pieces if isinstance(piece, Decoded)]
+        if not self.batch.summed and sum(piece.size for piece in loose) > HELD_BYTES:
+            self.pieces = [press(piece) if isinstance(piece, Decoded) else piece for piece in self.pieces]
 
     def publish(self, places: Places) -> Published:
         """Write what is decoded, and forget it; raises `LakeError` with nothing forgotten."""
         if not self.pieces:
             return Published(Written(), (), (), (), {})
         written = publish(places, self.batch.part, self.pieces)
-        counts = tuple(count for piece in self.pieces for count in piece.counts)
-        bad = tuple(bad for piece in self.pieces for bad in piece.bad)
-        done = Published(written, tuple(self.answered), counts, bad, self.packed)
-        self.pieces, self.answered, self.packed, self.rows = [], [], {}, 0
+        done = Published(written, tuple(self.answered), tuple(self.counts), tuple(self.bad), self.packed)
+        self.pieces, self.counts, self.bad = [], [], []
+        self.answered, self.packed, self.rows = [], {}, 0
         return done
 
 

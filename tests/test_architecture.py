@@ -30,7 +30,8 @@ compose care.replay daemon.jobs questions.reconcile
 harvest care.purge care.unarchived daemon.counter lake.check lake.upgrade questions.accounts questions.estimate
 intake care.rebuild lake.contract lake.dictionary lake.energy lake.purge
 gather lake.evidence lake.inventory ops.lookout
-departures taken lake.fold lake.parquet lake.period_rows ops.alerts ops.watching ops.web owners.listing
+departures lake.parquet
+taken lake.fold lake.period_rows lake.pressed ops.alerts ops.watching ops.web owners.listing
 owners.standing questions.coverage_page questions.heatmap
 discover errand lake.decode lake.quarantine ops.connect ops.initial ops.metrics ops.outbox ops.pages owners.consents
 questions.coverage questions.dossier questions.gaps sma.code_client

@@ -68,6 +68,12 @@ class Decoded:
     counts: tuple[DayCount, ...]
     bad: tuple[Bad, ...]
 
+    @property
+    def size(self) -> int:
+        """Return about how many bytes of memory the rows take."""
+        frames = [self.rows] if self.by_index is None else [self.rows, self.by_index]
+        return sum(int(frame.estimated_size()) for frame in frames)
+
 
 @dataclass(frozen=True, slots=True)
 class _Placed:

@@ -46,8 +46,10 @@ def merge(old: pl.DataFrame | None, new: pl.DataFrame, columns: Sequence[Column]
     old = _complete(old, columns)
     series = [name for name in key if name in {"plant_id", "device_id"}]
     touched = new.select(series).unique()
-    untouched = old.join(touched, on=series, how="anti", nulls_equal=True)
     before = old.join(touched, on=series, how="semi", nulls_equal=True)
+    if before.is_empty():  # other series: the rest of a batch that was published in portions
+        return Merged(_together(old, new.select(c.name for c in columns), key), not new.is_empty(), _no_revisions())
+    untouched = old.join(touched, on=series, how="anti", nulls_equal=True)
     kept = _without_replaced(before, new, series)
     values = [c.name for c in columns if c.name not in {*key, "local_time", "interval_minutes", "harvested_at"}]
     after, differs = _upsert(kept, new, columns, key, values)
@@ -57,8 +59,12 @@ def merge(old: pl.DataFrame | None, new: pl.DataFrame, columns: Sequence[Column]
     revisions = _revisions(before, kept, new, key, [v for v in values if v != "other"])
     if not differs:
         return Merged(old, changed=False, revisions=revisions)
-    # stable: of what is sorted in long pieces it needs a third of the time
-    return Merged(pl.concat([untouched, after]).sort(key, maintain_order=True), changed=True, revisions=revisions)
+    return Merged(_together(untouched, after, key), changed=True, revisions=revisions)
+
+
+def _together(some: pl.DataFrame, others: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+    """Return rows of different series sorted by *key*; stable, which is faster where they are sorted in long pieces."""
+    return pl.concat([some, others]).sort(key, maintain_order=True)
 
 
 def merge_periods(old: pl.DataFrame | None, new: pl.DataFrame, columns: Sequence[Column]) -> Merged:

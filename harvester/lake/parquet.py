@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 import polars as pl
 import pyarrow as pa
@@ -16,14 +17,15 @@ import pyarrow.parquet as pq
 from harvester.errors import LakeError
 from harvester.lake import naming
 from harvester.lake.atomic import replace_file
-from harvester.lake.decode import Decoded
 from harvester.lake.layout import Partition, Places
-from harvester.lake.merge import KEY_COLUMNS, merge, merge_periods
+from harvester.lake.merge import KEY_COLUMNS, Merged, merge, merge_periods
+from harvester.lake.pressed import Rows, days_of, rows_of
 from harvester.lake.schema import (
     FORMAT_VERSION,
     REVISION_COLUMNS,
     REVISIONS,
     Column,
+    TableSchema,
     arrow_schema,
 )
 
@@ -43,7 +45,23 @@ class Written:
     bytes: int = 0
 
 
-def publish(places: Places, part: int, pieces: Sequence[Decoded]) -> Written:
+class Piece(Protocol):
+    """Rows of one measurement set that are to be published."""
+
+    @property
+    def table(self) -> TableSchema:
+        """What they look like."""
+
+    @property
+    def rows(self) -> Rows:
+        """Columns of the table, and the marks of `decode`."""
+
+    @property
+    def by_index(self) -> Rows | None:
+        """Columns of the companion table, and marks; None where the set has no array channel."""
+
+
+def publish(places: Places, part: int, pieces: Sequence[Piece]) -> Written:
     """Merge decoded answers to one set (and period view), of plants of one part, into their partitions.
 
     Values that change go to `revisions` before the file that loses them is replaced, so that a crash in between
@@ -72,18 +90,13 @@ def _publish_table(
     part: int,
     table: str,
     columns: Sequence[Column],
-    frames: list[pl.DataFrame],
+    frames: list[Rows],
     tally: _Tally,
 ) -> None:
-    height = sum(frame.height for frame in frames)
-    if not height:
-        return
-    tally.rows[table] = height
     for day, new in _by_day(frames):
+        tally.rows[table] = tally.rows.get(table, 0) + new.height
         path = places.file(Partition(table, day, part))
-        old = read(path)
-        held = columns if old is None else with_those_of(path, old, columns)
-        merged = merge(old, new, held)
+        merged, held = _merged(path, new, columns)
         if not merged.revisions.is_empty():
             tally.revisions += _record(places, Partition(REVISIONS, day, part), table, merged.revisions)
         if merged.changed:
@@ -91,15 +104,28 @@ def _publish_table(
             tally.files += 1
 
 
-def _by_day(frames: Sequence[pl.DataFrame]) -> Iterator[tuple[date, pl.DataFrame]]:
+def _merged(path: Path, new: pl.DataFrame, columns: Sequence[Column]) -> tuple[Merged, Sequence[Column]]:
+    """Merge *new* rows into those of the file at *path*, which are not held any longer than that takes."""
+    old = read(path)
+    held = columns if old is None else with_those_of(path, old, columns)
+    return merge(old, new, held), held
+
+
+def _by_day(frames: Sequence[Rows]) -> Iterator[tuple[date, pl.DataFrame]]:
     """Yield the rows of each day sorted by key; of equal keys in the order of arrival.
 
     One day is copied at a time: a sorted copy of all of them would be the most that a harvest ever holds.
     """
-    for day in sorted({day for frame in frames for day in frame.get_column("_date").unique()}):
-        found = pl.concat([frame.filter(frame.get_column("_date") == day) for frame in frames], how="diagonal")
-        key = [name for name in KEY_COLUMNS if name in found.columns]
-        yield day, found.sort(key, maintain_order=True)
+    days = [days_of(frame) for frame in frames]
+    for day in sorted(set().union(*days)):
+        yield day, _sorted([rows_of(frame, day) for frame, its in zip(frames, days, strict=True) if day in its])
+
+
+def _sorted(some: list[pl.DataFrame]) -> pl.DataFrame:
+    """Return *some* rows together; whoever works with them holds no second copy."""
+    found = pl.concat(some, how="diagonal")
+    key = [name for name in KEY_COLUMNS if name in found.columns]
+    return found.sort(key, maintain_order=True)
 
 
 def _publish_periods(
@@ -107,10 +133,10 @@ def _publish_periods(
     part: int,
     table: str,
     columns: Sequence[Column],
-    frames: list[pl.DataFrame],
+    frames: list[Rows],
     tally: _Tally,
 ) -> None:
-    rows = pl.concat(frames, how="diagonal")
+    rows = pl.concat(map(_plain, frames), how="diagonal")
     if rows.is_empty():
         return
     tally.rows[table] = rows.height
@@ -125,6 +151,11 @@ def _publish_periods(
         if merged.changed:
             tally.bytes += write(path, merged.frame, held)
             tally.files += 1
+
+
+def _plain(rows: Rows) -> pl.DataFrame:
+    assert isinstance(rows, pl.DataFrame)  # noqa: S101 - sums are few: nobody presses them
+    return rows
 
 
 def _by_year(rows: pl.DataFrame) -> Iterator[tuple[int | None, pl.DataFrame]]:
