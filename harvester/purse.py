@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -53,17 +54,19 @@ def restored(pace: Pace, book: BudgetBook, shard: Shard, now: datetime) -> Spend
 
 @asynccontextmanager
 async def kept(pace: Pace, book: BudgetBook, shard: Shard, wall: Callable[[], datetime]) -> AsyncIterator[None]:
-    """Restore *pace*, and record what it spends about once a second and at the end; nothing while nothing changes.
+    """Restore *pace*, and record what it spends before it spends it; nothing while nothing is asked.
 
-    *wall* answers aware UTC. Raises `LedgerError` where nothing can be restored. A record that cannot be written
-    is logged and tried again, as it is no reason to stop: at worst a restart meets a 429.
+    A request leaves on credit only: the record counts it as spent before it has left. So whatever ends a process, the
+    next one knows of all that it may have spent. *wall* answers aware UTC. Raises `LedgerError` where nothing can be
+    restored. A record that cannot be written is logged and tried again, as it is no reason to stop: at worst a restart
+    meets a 429.
     """
     saver = _Saver(pace, book, shard, wall, restored(pace, book, shard, wall()).learned)
     saving = asyncio.create_task(saver.run(), name="budget")
     try:
         yield
     finally:
-        saver.closing.set()  # and not cancelled: a thread that is writing goes on, and would write last
+        saver.close()  # and not cancelled: a thread that is writing goes on, and would write last
         await saving
 
 
@@ -82,29 +85,38 @@ class _Saver:
         self._learned = learned
         self._each = book.told(shard)
         self._evened = wall()
-        self.closing = asyncio.Event()
+        self._closing = False
+        self._wake = asyncio.Event()
+        pace.credit.on_want = self._wake.set
+        pace.credit.give(pace.credit.mark(), 0, 0.0)
+
+    def close(self) -> None:
+        """Have it save once more and end."""
+        self._closing = True
+        self._wake.set()
 
     async def run(self) -> None:
-        """Save whatever changes until it is closing, and then once more."""
-        while not self.closing.is_set():
+        """Save whatever changes, and at once where credit is wanted, until it is closing, and then once more."""
+        while not self._closing:
+            self._wake.clear()
             await self._even()
-            if self._pace.changes != self._saved[0]:
+            if self._pace.credit.wanted or self._pace.changes != self._saved[0]:
                 await self._save(self._pace.ahead(2 * self._every))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._every):
-                    await self.closing.wait()
+                    await self._wake.wait()
         if (self._pace.changes, 0) != self._saved:
             await self._save(0)
 
     async def _save(self, ahead: int) -> None:
-        """Save what is so now; *ahead* requests may leave before the next time."""
-        state = (self._pace.changes, ahead)
-        now = self._wall()
+        """Save what is so now, *ahead* requests that may leave before the next time included, and let these leave."""
+        pace, seconds = self._pace, 2 * self._every
+        state, mark, now = (pace.changes, ahead), pace.credit.mark(), self._wall()
         spending = Spending(
-            ages=tuple(self._pace.ages()),
+            ages=tuple(pace.ages()),
             learned=self._lesson(now),
             ahead=ahead,
-            ahead_seconds=2 * self._every if ahead else 0.0,
+            ahead_seconds=seconds + pace.jitter if ahead or pace.in_flight else 0.0,
             pause=self._pace.pause_left,
             each=self._each if self._shard.first else None,
         )
@@ -112,8 +124,11 @@ class _Saver:
             await asyncio.to_thread(self._book.save, self._shard, spending, now)
         except LedgerError as error:
             log.warning("budget.not_saved", reason=str(error))
+            pace.credit.give(mark, math.inf, math.inf)
         else:
             self._saved = state
+            # where no limit is known, there is none that could be exceeded
+            pace.credit.give(mark, *((ahead, seconds) if pace.limit else (math.inf, math.inf)))
 
     async def _even(self) -> None:
         """Let shards that learned very different limits share alike: the first one says so, the others heed it."""

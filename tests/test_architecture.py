@@ -50,7 +50,8 @@ state.kinship state.orders state.owners state.period_ledger state.standing state
 state.migrations.env
 care clock daemon errors lake live model ops owners questions sma state stopping week . config.values daemon.lanes
 ops.conditions ops.connect_limit ops.connect_pages ops.finding ops.health ops.kept owners.attribution
-sma.discretion sma.encoding sma.learning sma.settings state.migrations state.packed state.settlement state.tables state.upgrade
+sma.credit sma.discretion sma.encoding sma.learning sma.settings sma.window
+state.migrations state.packed state.settlement state.tables state.upgrade
 state.migrations.versions state.migrations.versions.v0001_first state.migrations.versions.v0002_service
 """
 """Every module, highest first: one imports only from the lines below its own. A dot is the package itself."""
@@ -75,7 +76,7 @@ OWNERS = {
     "alembic": {"state"},
     "apscheduler": {"daemon.schedule"},
     "astral": {"daylight"},
-    "asyncio_throttle": {"sma.pace"},
+    "asyncio_throttle": {"sma.window"},
     "cryptography": {"state.vault"},
     "isal": {"sma.encoding"},
     "polars": {"lake"},

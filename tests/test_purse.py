@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy.engine import Engine
 
 from harvester.errors import ConfigError, LedgerError
@@ -132,6 +135,74 @@ async def test_it_is_saved_while_it_is_spent(time: Time, book: BudgetBook) -> No
     assert len(seen.ages) == 20
     assert len(resumed.ages) == 20 + 90  # all that may leave at once: the rest of a part of the window
     assert len(book.resumed(WHOLE, time.wall()).ages) == 20
+
+
+async def test_nothing_leaves_before_it_is_recorded(time: Time, book: BudgetBook, tmp_path: Path) -> None:
+    """While the record cannot be written nobody asks; as soon as it can, they go on."""
+    pace = pace_of(time)
+    async with kept(pace, book, WHOLE, time.wall):
+        with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            asking = asyncio.create_task(spend(pace, 20))
+            await asyncio.sleep(0.5)
+            assert (pace.spent, asking.done()) == (0, False)
+            other.execute("COMMIT")
+        await asking
+
+    assert len(book.resumed(WHOLE, time.wall()).ages) == 20
+
+
+async def test_credit_that_is_too_old_is_none(time: Time, book: BudgetBook) -> None:
+    """Where a busy machine has written nothing for long, the record of what may leave now comes first."""
+    pace = pace_of(time)
+    async with kept(pace, book, WHOLE, time.wall):
+        await spend(pace, 1)
+        time.passed += 100
+        await spend(pace, 1)
+        found = book.resumed(WHOLE, time.wall())
+
+    assert found.ages.count(0.0) >= 110 - 1  # what may leave within a tenth of the window, all of it now
+    assert sum(age > 90 for age in found.ages) == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("ask"), st.integers(1, 40)),
+            st.tuples(st.just("answer"), st.integers(1, 40)),
+            st.tuples(st.just("pass"), st.sampled_from([0.3, 1.0, 2.5, 31.0, 150.0])),
+        ),
+        max_size=25,
+    )
+)
+async def test_killed_at_any_moment_nothing_spent_is_forgotten(events: list[tuple[str, Any]]) -> None:
+    """Whatever was asked and answered when: a process that starts then counts each request at least as long as SMA.
+
+    SMA may have counted it at any moment until its answer was here, and within a hundredth of a window.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        engine, time = connect(Path(folder) / "ledger.db"), Time()
+        book, pace = BudgetBook(engine, "client", WINDOW), pace_of(time, 100)
+        counted: list[float] = []
+        flying: list[tuple[float, AsyncExitStack]] = []
+        async with AsyncExitStack() as whole, kept(pace, book, WHOLE, time.wall):
+            for what, much in events:
+                for _ in range(much if what != "pass" else 0):
+                    if what == "ask" and pace.spent < 100 and pace.ahead(0) > 0:
+                        flying.append((time(), await whole.enter_async_context(AsyncExitStack())))
+                        await flying[-1][1].enter_async_context(pace.permit())
+                    elif what == "answer" and flying:
+                        at, permit = flying.pop(0)
+                        await permit.aclose()
+                        counted.append(min(at + WINDOW / 100, time()))
+                time.passed += much if what == "pass" else 0.0
+                moments = counted + [min(at + WINDOW / 100, time()) for at, _ in flying]
+                its = sorted(time() - moment for moment in moments if time() - moment < WINDOW)
+                mine = sorted(book.resumed(WHOLE, time.wall()).ages)
+                assert len(mine) >= len(its)
+                assert all(known <= true + 1e-6 for known, true in zip(mine, its, strict=False))
+        engine.dispose()
 
 
 async def test_nothing_is_written_when_nothing_was_spent(time: Time, book: BudgetBook, tmp_path: Path) -> None:

@@ -2,8 +2,7 @@
 
 SMA gives each credential a bucket of requests, renewed every five minutes, and blocks it with 429 once it is
 empty. How large it is depends on the contract and is not published, so it can be learned here. The counting
-itself is asyncio-throttle's exact sliding window, in front of which one lock keeps waiters in order and off
-the processor.
+itself is `Window`'s, in front of which one lock keeps waiters in order and off the processor.
 """
 
 from __future__ import annotations
@@ -12,15 +11,13 @@ import asyncio
 import math
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from asyncio_throttle.throttler import Throttler
-
+from harvester.sma.credit import Clock, Credit
 from harvester.sma.learning import SLACK, Lesson, of_one_bucket, refused
-
-Clock = Callable[[], float]
+from harvester.sma.window import Window
 
 PARTS = 10
 """A window is spent in so many parts: a small job is not slowed, and what comes up later finds some left."""
@@ -35,49 +32,6 @@ class Permit:
     """Leave for one request; *spent* is set to False where it was refused or never sent."""
 
     spent: bool = True
-
-
-class _Window(Throttler):
-    """asyncio-throttle's sliding window on another clock, with a limit that is asked for on each look."""
-
-    def __init__(self, period: float, *, look: float, room: Callable[[], int], clock: Clock) -> None:
-        super().__init__(0, period, retry_interval=look)
-        self._room = room
-        self._clock = clock
-
-    def flush(self) -> None:
-        """Forget what left the window; the library calls this before each look at the limit."""
-        now = self._clock()
-        while self._task_logs and now - self._task_logs[0] > self.period:
-            self._task_logs.popleft()
-        self.rate_limit = self._room()
-
-    async def acquire(self) -> None:
-        """Wait for room and take it."""
-        await super().acquire()  # type: ignore[no-untyped-call]  # asyncio-throttle has no types here
-        self._task_logs[-1] = self._clock()
-
-    def take_back(self) -> None:
-        """Forget the newest stamp."""
-        self._task_logs.pop()
-
-    def stamp(self, moment: float) -> None:
-        """Count a request of *moment*, which is not before any other."""
-        self._task_logs.append(moment)
-
-    def since(self, start: float) -> list[float]:
-        """Return the stamps that still count and are not older than *start*, oldest first."""
-        self.flush()
-        return [stamp for stamp in self._task_logs if stamp >= start]
-
-    @property
-    def held(self) -> int:
-        """How many stamps there are, without a look at the clock."""
-        return len(self._task_logs)
-
-    def __len__(self) -> int:
-        self.flush()
-        return len(self._task_logs)
 
 
 class Pace:
@@ -117,8 +71,12 @@ class Pace:
         self._rested_at = clock()
         self._lock = asyncio.Lock()
         look = min(max(window_seconds / 1000, 0.001), 0.1)
-        self._quota = _Window(window_seconds, look=look, room=self._quota_room, clock=clock)
-        self._part = _Window(window_seconds / PARTS, look=look, room=self._part_room, clock=clock)
+        self.credit = Credit(clock)
+        """What may leave before the record of what was spent is written again."""
+        self._slowest = 0.0
+        self._slowest_until = -math.inf
+        self._quota = Window(window_seconds, look=look, room=self._quota_room, clock=clock)
+        self._part = Window(window_seconds / PARTS, look=look, room=self._part_room, clock=clock)
 
     @property
     def window_seconds(self) -> float:
@@ -152,6 +110,11 @@ class Pace:
         return len(self._quota) + self._in_flight
 
     @property
+    def in_flight(self) -> int:
+        """Requests whose answer is not here yet."""
+        return self._in_flight
+
+    @property
     def paused_until(self) -> float | None:
         """The moment until which nobody may ask; None when there is no pause."""
         return self._paused_until if self._clock() < self._paused_until else None
@@ -166,13 +129,19 @@ class Pace:
         now = self._clock()
         return [now - stamp for stamp in self._quota.since(-math.inf)] + [0.0] * self._in_flight
 
+    @property
+    def jitter(self) -> float:
+        """Seconds after its grant within which the server has surely counted a request: the slowest answer of late."""
+        return max(self._window / 100, self._slowest)
+
     def ahead(self, seconds: float) -> int:
         """Return how many requests may leave within so many seconds from now at the most; 0 without a limit."""
         if self.limit is None:
             return 0
         now = self._clock()
         free = self._part_room() - len(self._part.since(now + seconds - self._window / PARTS))
-        return max(0, min(free, self.limit - self.spent))
+        # who waits for credit has room, and is counted by the part of the window already
+        return max(int(self.credit.wanted), min(free + self.credit.wanted, self.limit - self.spent))
 
     def resume(self, ages: Iterable[float], lesson: Lesson | None = None) -> None:
         """Go on after an earlier process, before any request: its *ages*, plus the time since, and its *lesson*."""
@@ -196,23 +165,38 @@ class Pace:
             async with self._lock:
                 self._climb()
                 await self._part.acquire()
-                await self._quota.acquire()
-                self._quota.take_back()  # it counts as in flight now and is stamped when its answer is here
+                await self._leave()
                 self._in_flight += 1
                 self._busy_spent += 1
                 self._changes += 1
                 self._granted = None
         finally:
             self._waiting -= 1
-        permit = Permit()
+        permit, began = Permit(), self._clock()
         try:
             yield permit
         finally:
             self._in_flight -= 1
             self._rested_at = self._clock()
+            self._time(self._rested_at - began)
             self._changes += 1
             if permit.spent:
                 self._count()
+
+    async def _leave(self) -> None:
+        """Wait for room in the window and for credit."""
+        while True:
+            await self._quota.acquire()
+            self._quota.take_back()  # it counts as in flight from now on and is stamped when its answer is here
+            if self.credit.take():
+                return
+            await self.credit.more()
+
+    def _time(self, seconds: float) -> None:
+        """Note how long an answer took; what was slow is forgotten after a window."""
+        now = self._clock()
+        if seconds >= self._slowest or now > self._slowest_until:
+            self._slowest, self._slowest_until = seconds, now + self._window
 
     async def resumed(self) -> None:
         """Wait until no pause is on: for requests that need no permit."""

@@ -53,7 +53,7 @@ class Spending:
     ahead: int = 0
     """Requests that may leave before the next saving: what a process that is killed may have spent unseen."""
     ahead_seconds: float = 0.0
-    """How long it is until then."""
+    """How long it is until then, and until the server has counted the last of them."""
     pause: float = 0.0
     """Seconds for which the server asked to be left alone."""
     each: Learned | None = None
@@ -97,13 +97,14 @@ class _Row:
         if self.spent is None:
             return
         passed = max(0.0, now - self.saved_at)  # a row of the future, after the clock stepped back, is one of now
+        least = max(0.0, passed - self.spent.ahead_seconds)
         for part, count in self.spent.ages:
-            age = passed + part * self.spent.window / GRAIN
+            # the youngest may have been on their way, and were counted by the server at any moment until they came
+            age = least if ahead and not part else passed + part * self.spent.window / GRAIN
             if age < window:
                 yield from itertools.repeat(age, count)
-        age = max(0.0, passed - self.spent.ahead_seconds)
-        if ahead and age < window:
-            yield from itertools.repeat(age, self.spent.ahead)
+        if ahead and least < window:
+            yield from itertools.repeat(least, self.spent.ahead)
 
     def pause(self, now: float) -> float:
         """Return the seconds for which nobody should ask yet."""
