@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from harvester.errors import AnswerError
+from harvester.errors import AnswerError, Stop
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -47,18 +47,26 @@ async def fetching(
     """Pull *items* with at most *workers* in flight and hand out outcomes as they come.
 
     A slow consumer slows the pull. Once *stop* is set no new item is begun, and what is in flight is given up
-    after `GRACE_SECONDS`. An error that is no `AnswerError` ends everything; it leaves bare, not in a group.
+    after `GRACE_SECONDS`. A `Stop` error does the same, and leaves at the end of the block: what was answered is handed
+    out before. Any other error that is no `AnswerError` ends everything at once; both leave bare, not in a group.
     """
     todo = iter(items)
     done: asyncio.Queue[Outcome[Item, Answer] | None] = asyncio.Queue()
     room = asyncio.Semaphore(2 * workers)  # not a bounded queue: what is answered must never wait to be put
 
+    enough, ended = asyncio.Event(), list[Stop]()
+
     async def work() -> None:
         await room.acquire()
         for item in todo:  # one iterator, shared: no task per item
-            if stop.is_set():
+            if stop.is_set() or ended:
                 return
-            done.put_nowait(await _outcome(item, pull))
+            try:
+                done.put_nowait(await _outcome(item, pull))
+            except Stop as error:
+                ended.append(error)
+                enough.set()
+                return
             await room.acquire()
 
     async def close(crew: list[asyncio.Task[None]]) -> None:
@@ -70,18 +78,17 @@ async def fetching(
             room.release()
             yield outcome
 
-    try:
+    with _bare():
         async with asyncio.TaskGroup() as group:
             crew = [group.create_task(work()) for _ in range(workers)]
-            others = [group.create_task(close(crew)), group.create_task(_give_up(crew, stop))]
+            others = [group.create_task(close(crew)), *(group.create_task(_give_up(crew, e)) for e in (stop, enough))]
             try:
                 yield drain()
             finally:
                 for task in (*crew, *others):
                     task.cancel()
-    except BaseExceptionGroup as errors:
-        first = _first(errors)
-        raise first from first.__cause__
+    if ended:
+        raise ended[0]
 
 
 async def _outcome(item: Item, pull: Callable[[Item], Awaitable[Answer]]) -> Outcome[Item, Answer]:
@@ -96,6 +103,16 @@ async def _give_up(crew: list[asyncio.Task[None]], stop: asyncio.Event) -> None:
     await asyncio.wait(crew, timeout=GRACE_SECONDS)
     for task in crew:
         task.cancel()
+
+
+@contextmanager
+def _bare() -> Iterator[None]:
+    """Let the first error of a group leave as itself."""
+    try:
+        yield
+    except BaseExceptionGroup as errors:
+        first = _first(errors)
+        raise first from first.__cause__
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -156,8 +156,8 @@ class Intake:
                 for ready in [g for g in open_now if g.left == 0 or g.rows > PUBLISH_ROWS]:
                     await self._keep(ready, part)
                 open_now[:] = [g for g in open_now if g.left]
-        for rest in open_now:
-            await self._keep(rest, part)
+            for rest in open_now:  # within the block, whose end tells of what has ended the run early
+                await self._keep(rest, part)
 
     def _todo(self, batches: Sequence[Batch], open_now: list[Gathering]) -> Iterator[tuple[Gathering, Slice]]:
         for batch in batches:

@@ -10,6 +10,7 @@ import pytest
 from running import accept_all, backfilled, command, configured, environment, started
 from truth_frames import days, differences, lake_tables, truth_tables
 
+from harvester.errors import CredentialsRefused
 from harvester.sandbox import Faults, Settings, serving
 
 FIRST, LAST = date(2026, 10, 19), date(2026, 10, 25)
@@ -152,3 +153,34 @@ async def test_a_backfill_stops_when_told_and_goes_on_later(tmp_path: Path) -> N
     assert second.json["requests"]["values"] < second.json["series"]
     assert asked > 0
     assert differences(lake, truth) == []
+
+
+async def test_credentials_refused_in_mid_run_cost_no_answer(tmp_path: Path) -> None:
+    """A secret that is changed while a run is on ends it; what was answered by then is not asked again."""
+    settings = Settings(plants=4, devices=4, start=START, token_seconds=1, latency_seconds=0.05)
+    first = date(2026, 10, 5)
+    async with serving(settings) as running:
+        accept_all(running)
+        config = configured(running, tmp_path, rate__concurrency=4)
+        secrets, counts = running.cloud._identity._endpoint.clients._secrets, running.cloud.counts
+
+        async def change() -> None:
+            while counts.requests["values"] < 40:
+                await asyncio.sleep(0.005)
+            secrets[settings.client_id] = "another"
+
+        changing = asyncio.create_task(change())
+        with pytest.raises(CredentialsRefused):
+            await backfilled(config, first, LAST)
+        await changing
+        before = counts.requests["values"]
+        secrets[settings.client_id] = settings.client_secret
+        report = await backfilled(config, first, LAST)
+        lake, truth = lake_tables(config.lake.root), truth_tables(running.cloud, days(first, LAST))
+        both = counts.requests["values"]
+        once = await backfilled(configured(running, tmp_path / "undisturbed"), first, LAST)
+
+    assert report.exit_code == 0
+    assert differences(lake, truth) == []
+    assert 40 <= before < once.requests["values"]
+    assert both <= once.requests["values"] + 4  # what was in flight

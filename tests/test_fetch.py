@@ -205,6 +205,30 @@ async def test_a_stop_error_surfaces_bare() -> None:
     assert not others()
 
 
+async def test_what_was_answered_is_handed_out_before_the_run_ends() -> None:
+    """Items in flight beside the one that ends the run come to their end, none is begun, and then the error leaves."""
+    begun: list[int] = []
+    found: list[int] = []
+
+    async def pull(number: int) -> int:
+        begun.append(number)
+        await turns(3)
+        if number == 5:
+            raise CredentialsRefused("the token endpoint does not take the client")
+        await turns(3)
+        return number
+
+    with pytest.raises(CredentialsRefused) as caught:
+        async with fetching(count(), pull, workers=4, stop=asyncio.Event()) as outcomes:
+            found.extend([outcome.item async for outcome in outcomes])
+
+    assert caught.value.__cause__ is None
+    assert sorted(found) == [number for number in begun if number != 5]
+    assert 5 in begun
+    assert len(begun) < 12
+    assert not others()
+
+
 async def test_an_error_of_the_items_surfaces_bare() -> None:
     """An iterator that breaks ends the stream with its own error."""
 

@@ -26,23 +26,24 @@ SETTLED = timedelta(days=7)
 SUMS = ("month", "year", "total")
 
 
-async def serve(plants: int, devices: int, first: date, weeks: int) -> None:
-    """Serve that many *weeks* from *first* on, nothing before and nothing refused."""
+async def serve(plants: int, devices: int, first: date, weeks: int, *, cold: bool) -> None:
+    """Serve that many *weeks* from *first* on, nothing before and nothing refused; *cold*: rendered as it is asked."""
     settings = Settings(
         plants=plants,
         devices=devices,
         start=first,
         accept=True,
         token_seconds=7200,
-        cached_bytes=1 << 40,
-        cached_days=1 << 20,
+        cached_bytes=1 << (26 if cold else 40),
+        cached_days=1 << (10 if cold else 20),
     )
     last = first + timedelta(days=7 * weeks - 1)
     now = datetime.combine(last + SETTLED, time(), UTC)
     async with serving(settings, now=lambda: now) as running:
         running.cloud.accept(settings.owners[0])
-        running.cloud.warm(first, last, period="Week")
-        _keep_sums(running.cloud, first, last)
+        if not cold:
+            running.cloud.warm(first, last, period="Week")
+            _keep_sums(running.cloud, first, last)
         sys.stdout.write(f"{running.url}\n")
         sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.read)
@@ -76,8 +77,9 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=10, help="of each plant")
     parser.add_argument("--first", type=date.fromisoformat, required=True)
     parser.add_argument("--weeks", type=int, required=True)
+    parser.add_argument("--cold", action="store_true", help="render nothing before: slower, and smaller")
     asked = parser.parse_args()
-    asyncio.run(serve(asked.plants, asked.devices, asked.first, asked.weeks))
+    asyncio.run(serve(asked.plants, asked.devices, asked.first, asked.weeks, cold=asked.cold))
 
 
 if __name__ == "__main__":

@@ -61,13 +61,17 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None, co
 
 
 @contextmanager
-def cloud(plants: int, devices: int, weeks: int, first: date = FIRST) -> Iterator[str]:
-    """Run the local cloud on the second core and yield its address; what is started meanwhile runs on the first."""
+def cloud(plants: int, devices: int, weeks: int, first: date = FIRST, *, cold: bool = False) -> Iterator[str]:
+    """Run the local cloud on the second core and yield its address; what is started meanwhile runs on the first.
+
+    A *cold* one renders answers as they are asked for, so that it may be of many plants.
+    """
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     _pin(cores[1:2])
-    sys.stderr.write("rendering the answers ...\n")
+    sys.stderr.write("starting the cloud ...\n" if cold else "rendering the answers ...\n")
     words = {"--plants": plants, "--devices": devices, "--weeks": weeks, "--first": first}
     command = [sys.executable, str(HERE / "clouds.py"), *(str(word) for pair in words.items() for word in pair)]
+    command += ["--cold"] if cold else []
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
