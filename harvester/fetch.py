@@ -50,45 +50,60 @@ async def fetching(
     after `GRACE_SECONDS`. A `Stop` error does the same, and leaves at the end of the block: what was answered is handed
     out before. Any other error that is no `AnswerError` ends everything at once; both leave bare, not in a group.
     """
-    todo = iter(items)
-    done: asyncio.Queue[Outcome[Item, Answer] | None] = asyncio.Queue()
-    room = asyncio.Semaphore(2 * workers)  # not a bounded queue: what is answered must never wait to be put
-
-    enough, ended = asyncio.Event(), list[Stop]()
-
-    async def work() -> None:
-        await room.acquire()
-        for item in todo:  # one iterator, shared: no task per item
-            if stop.is_set() or ended:
-                return
-            try:
-                done.put_nowait(await _outcome(item, pull))
-            except Stop as error:
-                ended.append(error)
-                enough.set()
-                return
-            await room.acquire()
-
-    async def close(crew: list[asyncio.Task[None]]) -> None:
-        await asyncio.wait(crew)
-        done.put_nowait(None)
-
-    async def drain() -> AsyncIterator[Outcome[Item, Answer]]:
-        while (outcome := await done.get()) is not None:
-            room.release()
-            yield outcome
-
+    stream = _Stream(iter(items), pull, stop, room=2 * workers)
     with _bare():
         async with asyncio.TaskGroup() as group:
-            crew = [group.create_task(work()) for _ in range(workers)]
-            others = [group.create_task(close(crew)), *(group.create_task(_give_up(crew, e)) for e in (stop, enough))]
+            crew = [group.create_task(stream.work()) for _ in range(workers)]
+            others = [group.create_task(stream.close(crew))]
+            others += [group.create_task(_give_up(crew, event)) for event in (stop, stream.enough)]
             try:
-                yield drain()
+                yield stream.outcomes()
             finally:
                 for task in (*crew, *others):
                     task.cancel()
-    if ended:
-        raise ended[0]
+    if stream.ended:
+        raise stream.ended
+
+
+class _Stream(Generic[Item, Answer]):
+    """What the workers share: the items, what came of them, and what has ended the run."""
+
+    def __init__(
+        self, todo: Iterator[Item], pull: Callable[[Item], Awaitable[Answer]], stop: asyncio.Event, *, room: int
+    ) -> None:
+        self._todo = todo  # one iterator, shared: no task per item
+        self._pull = pull
+        self._stop = stop
+        self._done: asyncio.Queue[Outcome[Item, Answer] | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(room)  # not a bounded queue: what is answered must never wait to be put
+        self.enough = asyncio.Event()
+        """Set once an error has ended the run."""
+        self.ended: Stop | None = None
+
+    async def work(self) -> None:
+        """Pull one item after the other."""
+        await self._room.acquire()
+        for item in self._todo:
+            if self._stop.is_set() or self.enough.is_set():
+                return
+            try:
+                self._done.put_nowait(await _outcome(item, self._pull))
+            except Stop as error:
+                self.ended = self.ended or error
+                self.enough.set()
+                return
+            await self._room.acquire()
+
+    async def close(self, crew: list[asyncio.Task[None]]) -> None:
+        """Tell the consumer when all is handed out."""
+        await asyncio.wait(crew)
+        self._done.put_nowait(None)
+
+    async def outcomes(self) -> AsyncIterator[Outcome[Item, Answer]]:
+        """Hand out what came."""
+        while (outcome := await self._done.get()) is not None:
+            self._room.release()
+            yield outcome
 
 
 async def _outcome(item: Item, pull: Callable[[Item], Awaitable[Answer]]) -> Outcome[Item, Answer]:
