@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-tools faults fuzz check format bench kill clean
+.PHONY: demo test test-tools faults fuzz check format bench memory long-run scale kill clean
 
 demo: $(READY)  ## see it work: sandbox, consent, a week of harvest; needs no network once installed
 	$(BIN)/harvester demo
@@ -19,8 +19,9 @@ faults: $(READY)  ## more games, and others each time, of what can go wrong on t
 	WIRE_EXAMPLES=$(or $(EXAMPLES),200) $(BIN)/pytest -q --timeout 0 tests/faults/test_wire.py
 
 fuzz: $(READY)  ## look for answers that the decoder reads wrongly; SECONDS=60
-	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
-	$(BIN)/python tests/faults/fuzz_decode.py -max_total_time=$(or $(SECONDS),60)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	$(BIN)/python tests/faults/fuzz_decode.py -max_total_time=$(or $(SECONDS),60) -timeout=10
 
 check: $(READY)  ## format, lint, types
 	$(BIN)/ruff format --check .
@@ -37,8 +38,18 @@ bench: $(READY)  ## whole commands against others, the whole against its parts, 
 	$(BIN)/python tests/bench/late_merge.py
 	$(BIN)/python tests/bench/budget.py
 
-kill: $(READY)  ## kill harvests N times (1000) and see that nothing is lost, doubled or spent twice
-	$(BIN)/python tests/faults/kill.py --kills $(or $(N),1000)
+memory: $(READY)  ## is memory flat, from 1 to 60 days and from 100 to 10,000 plants? half an hour
+	$(BIN)/python tests/bench/flat_memory.py
+
+long-run: $(READY)  ## a daemon at a steady load: do memory, open files and latency stay flat? HOURS=2
+	$(BIN)/python tests/bench/long_run.py --hours $(or $(HOURS),2)
+
+scale: $(READY)  ## what fleets of 10, 1,000 and 100,000 plants cost, on paper; a large ledger, for real
+	$(BIN)/python tests/bench/scale_on_paper.py
+	$(BIN)/python tests/bench/ledger_at_scale.py
+
+kill: $(READY)  ## kill at every step, N times (1000): nothing is lost, doubled or spent twice; SEED=7 repeats a run
+	$(BIN)/python tests/faults/kill.py --kills $(or $(N),1000) $(if $(SEED),--seed $(SEED))
 
 clean:
 	rm -rf $(VENV) node_modules demo-lake build *.egg-info

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from json import dumps
 from typing import Any, TextIO
 
 import orjson
@@ -42,6 +43,9 @@ _SECRETS = tuple(
 _LOCAL = r"[\w.%+'-]"
 _EMAIL = re.compile(rf"(?<!{_LOCAL})({_LOCAL}){_LOCAL}*?(@|%40)((?:[\w-]+\.)+[\w-]+)", re.IGNORECASE)
 _WIDEST = 2**63
+_UNUSUAL = re.compile(r"[^ -~\n]+")
+_BLOCKS = {"exception", "stack"}
+"""Facts that are several lines."""
 
 
 def configure(*, level: str = "info", stream: TextIO | None = None, json: bool | None = None) -> None:
@@ -55,13 +59,13 @@ def configure(*, level: str = "info", stream: TextIO | None = None, json: bool |
     as_json = not stream.isatty() if json is None else json
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
-        processors=[*_chain(), _json_bytes if as_json else _console(stream)],
+        processors=[*_chain(), *([_json_bytes] if as_json else [_legible, _console(stream)])],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=_factory(stream, as_json=as_json),
         # A later call must reach loggers that exist already.
         cache_logger_on_first_use=False,
     )
-    _bridge(stream, _json_text if as_json else _console(stream), threshold)
+    _bridge(stream, [_json_text] if as_json else [_legible, _console(stream)], threshold)
 
 
 def _chain() -> list[Processor]:
@@ -87,18 +91,40 @@ def _console(stream: TextIO) -> Processor:
 
 
 def _json_bytes(_: WrappedLogger, __: str, event: EventDict) -> bytes:
-    return orjson.dumps(event)
+    return _json(event).encode()
 
 
 def _json_text(_: WrappedLogger, __: str, event: EventDict) -> str:
-    return orjson.dumps(event).decode()
+    return _json(event)
 
 
-def _bridge(stream: TextIO, render: Processor, threshold: int) -> None:
+def _json(event: EventDict) -> str:
+    return spelt(orjson.dumps(event).decode())
+
+
+def _legible(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Spell what would steer a terminal, or begin a line of its own, in names that came from the network."""
+    return {_in_one_line(key): _shown(key, value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _shown(key: str, text: str) -> str:
+    return spelt(text) if key in _BLOCKS else _in_one_line(text)
+
+
+def _in_one_line(text: str) -> str:
+    return spelt(text).replace("\n", "\\n")
+
+
+def spelt(text: str) -> str:
+    r"""Return *text* with what cannot be printed as JSON may spell it, ``\u202e``; letters and line breaks stay."""
+    return _UNUSUAL.sub(lambda found: "".join(c if c.isprintable() else dumps(c)[1:-1] for c in found[0]), text)
+
+
+def _bridge(stream: TextIO, render: Sequence[Processor], threshold: int) -> None:
     """Give what libraries log through `logging` the same form; replaces all handlers of the root."""
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.add_logger_name],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_chain(), render],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_chain(), *render],
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)

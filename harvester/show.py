@@ -23,6 +23,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from harvester.log import spelt
 from harvester.report import Report
 
 _WIDE = 4096
@@ -35,8 +36,8 @@ _MOST_LISTED = 20
 
 
 def as_json(value: Any) -> None:
-    """Print *value* as JSON on stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Print *value* as JSON on stdout: letters as they are, and spelt what would steer a terminal."""
+    sys.stdout.write(spelt(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")
 
 
 def clean(text: str) -> str:
@@ -152,7 +153,12 @@ def report(done: Report) -> None:
         OUT.print(f"[yellow]Warning:[/] {escape(clean(warning))}")
     _misses(done)
     if done.interrupted:
-        OUT.print("Interrupted: what was answered is in the lake, and the same command goes on from here.")
+        OUT.print(f"Interrupted: what was answered is in the lake, and the same command goes on from here{_but(done)}.")
+
+
+def _but(done: Report) -> str:
+    """Say what does not go on: with --force settled days are asked, so that nothing tells which of them were."""
+    return "; with --force it asks all of its days again" if done.command == "repair" else ""
 
 
 def _misses(done: Report) -> None:

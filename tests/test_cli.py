@@ -9,8 +9,9 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -21,7 +22,10 @@ from truth_frames import days, differences, lake_tables, truth_tables
 
 from harvester import __version__
 from harvester.cli.app import app, main
+from harvester.config import SECRETS
+from harvester.report import Report
 from harvester.sandbox import Faults, Settings, serving
+from harvester.show import report
 
 FIRST, LAST = date(2026, 10, 5), date(2026, 10, 6)
 START = date(2026, 9, 1)
@@ -133,6 +137,43 @@ class TestHelp:
         assert config.code == lake.code == 0
         assert "sma" in config.json["properties"]
         assert "plant_energy_balance" in lake.out
+
+
+def every_parameter(group: Any = None, before: str = "harvester") -> Iterator[tuple[str, Any]]:
+    """Yield what may be typed after each command, hidden ones and the bare name included, with the command."""
+    group = group or typer.main.get_command(app)
+    yield from ((before, parameter) for parameter in group.params)
+    for name, inner in getattr(group, "commands", {}).items():
+        yield from every_parameter(inner, f"{before} {name}")
+
+
+class TestSecrets:
+    """Everybody on the machine reads the list of processes."""
+
+    def test_no_option_takes_one(self) -> None:
+        """No option and no argument of any command is called like a secret, nor takes any key of the configuration."""
+        secret = re.compile("secret|passw|token|credential|client|vault|webhook|(^|[^a-z])keys?($|[^a-z])")
+        found = [
+            (command, parameter.name, words)
+            for command, parameter in every_parameter()
+            if (words := secret.findall(" ".join([parameter.name, *parameter.opts, parameter.metavar or ""]).lower()))
+        ]
+        names = [parameter.name for _, parameter in every_parameter()]
+
+        assert found == []
+        assert len(names) > 100
+        assert {"config_file", "public_url", "owner", "plant"} <= set(names)
+        assert {key for _, key in SECRETS}.isdisjoint(names)
+
+    @pytest.mark.parametrize(("section", "key"), SECRETS)
+    def test_what_is_typed_all_the_same_is_refused_and_not_repeated(self, typed: Typed, section: str, key: str) -> None:
+        """2, as for any option that there is not, and nothing of what was typed after it."""
+        for option in (f"--{key}", f"--{key.replace('_', '-')}", f"--{section}.{key}"):
+            for name in ("run", "doctor", "init", "daemon"):
+                told = typed(name, option, "hunter2-hunter2")
+                assert told.code == 2
+                assert "No such option" in told.err
+                assert "hunter2" not in told.out + told.err
 
 
 class TestConfiguration:
@@ -381,6 +422,30 @@ class TestStopped:
         assert facts["interrupted"] is True
         assert facts["exit_code"] == 130
         assert status.json["last_run"]["exit_code"] == 130
+
+    async def test_a_stopped_repair_says_that_with_force_it_begins_anew(self, tmp_path: Path) -> None:
+        """What it asked of settled days nobody remembers: the words say so, and the same command asks them all."""
+        async with serving(Settings(plants=1, devices=5, latency_seconds=0.05, start=START)) as running:
+            accept_all(running)
+            env = environment(running, tmp_path, HARVESTER_RATE__CONCURRENCY="2")
+            filled = await command(env, "backfill", *SPAN, "--json")
+            before = running.cloud.counts.monitoring
+            process = await started(env, "repair", *SPAN, "--force")
+            while running.cloud.counts.monitoring < before + 10:
+                await asyncio.sleep(0.02)
+            process.send_signal(signal.SIGINT)
+            out, _ = await process.communicate()
+            again = await command(env, "repair", *SPAN, "--force", "--json")
+
+        assert process.returncode == 130
+        assert "goes on from here; with --force it asks all of its days again." in " ".join(out.decode().split())
+        assert again.json["days"]["settled"] == filled.json["days"]["settled"]
+
+    def test_what_goes_on_says_no_more_than_that(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """A backfill and a run need no such word."""
+        for name in ("backfill", "run"):
+            report(Report(name, datetime.now(UTC), interrupted=True, signal=2))
+            assert "the same command goes on from here.\n" in capsys.readouterr().out
 
     async def test_a_stopped_discovery_ends_without_a_traceback(self, tmp_path: Path) -> None:
         """143 within ten seconds, although the plant list does not come."""

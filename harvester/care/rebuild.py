@@ -6,9 +6,11 @@ import contextlib
 import glob
 import shutil
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 
 from harvester.care.entombing import entomb
@@ -21,15 +23,20 @@ from harvester.lake.layout import Places
 from harvester.lake.registry import Registry
 from harvester.model import Plant, Series
 from harvester.questions.aliases import Aliases
-from harvester.state.database import connect
+from harvester.state.database import connect, unusable
 from harvester.state.inventory import Inventory
 from harvester.state.ledger import LAKE_ID, Ledger, Read
 from harvester.state.purges import Purges
 from harvester.state.restoration import Restoration
-from harvester.state.snapshot import examine, refuse_newer
+from harvester.state.snapshot import Condition, copy_ledger, examine, refuse_newer
 
-_COMPANIONS = ("-wal", "-shm", "")
-"""Files of one SQLite database, the log before what it belongs to: a log must never meet another database."""
+_LOGS = ("-wal", "-shm", "-journal")
+"""What SQLite lays beside a database. It knows them by their names alone: beside another database they change it."""
+_FILES = (*_LOGS, "")
+"""Files of one database, the logs before what they belong to: they must never be left behind for another one."""
+
+_UNREAD = ("unable to open", "locked", "readonly")
+"""What SQLite says of a database that it cannot look into."""
 
 
 @dataclass(slots=True)
@@ -41,7 +48,7 @@ class Rebuilt:
     passed_over: list[str] = field(default_factory=list)
     """Snapshots that could not be used, with the reason."""
     aside: Path | None = None
-    """Where the ledger is that was in place before."""
+    """Where the ledger is that was in place before, or what was left of it: its log."""
     plants: int = 0
     """Plants that the snapshot did not know."""
     again: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -54,7 +61,8 @@ def rebuild(places: Places, file: Path, *, force: bool, now: datetime) -> Rebuil
     """Make the ledger of the lake at *places* again in *file*; to be called under the lake's lock.
 
     Raises `LedgerError` where a healthy ledger is in place, unless *force* is given, and for a snapshot of a newer
-    version; `LakeError` where the lake cannot be read. Until the very end nothing that is there is touched.
+    version, and where the system does not let it write; `LakeError` where the lake cannot be read. Until the very end
+    nothing that is there is touched.
     """
     identity = read_identity(places)
     if identity is None:
@@ -63,10 +71,11 @@ def rebuild(places: Places, file: Path, *, force: bool, now: datetime) -> Rebuil
         _refuse_in_use(file, identity)
     done = Rebuilt()
     fresh = file.with_name(f".{file.name}.rebuilding")
-    for left in _half_made(file):
-        left.unlink(missing_ok=True)
     try:
-        done.snapshot = _restore(places, identity, fresh, done.passed_over)
+        with _refused(file):
+            for left in _half_made(file):
+                left.unlink(missing_ok=True)
+            done.snapshot = _restore(places, identity, fresh, done.passed_over)
         engine = connect(fresh)
         try:
             per_file = identity.plants_per_file
@@ -77,13 +86,23 @@ def rebuild(places: Places, file: Path, *, force: bool, now: datetime) -> Rebuil
             entomb(places, purges, now, done=True)
             _Evidence(places, ledger, inventory, restoration, done, now).take_in()
             done.purges = entomb(places, purges, now, done=False)
+            # a copy by SQLite, which reads its log too: what a full disk kept out of the file is not lost
+            done.aside = _put(partial(copy_ledger, engine), file, now)
         finally:
             engine.dispose()
-        done.aside = _move_aside(file, now)
-        replace_with(file, lambda temporary: shutil.copyfile(fresh, temporary), mode=0o600)
     finally:
-        _remove(fresh)
+        with contextlib.suppress(OSError):  # where nothing may be written, nothing may be removed either
+            _remove(fresh)
     return done
+
+
+@contextmanager
+def _refused(file: Path) -> Iterator[None]:
+    """Tell what the system does not allow beside *file* as a `LedgerError`."""
+    try:
+        yield
+    except OSError as error:
+        raise unusable(file, error) from error
 
 
 def _refuse_in_use(file: Path, identity: Identity) -> None:
@@ -92,6 +111,7 @@ def _refuse_in_use(file: Path, identity: Identity) -> None:
     condition = examine(file)
     refuse_newer(condition)
     if condition.damage is not None:
+        _refuse_unread(file, condition.damage)
         return
     owner = (condition.facts or {}).get(LAKE_ID)
     if owner == identity.lake_id:
@@ -102,28 +122,70 @@ def _refuse_in_use(file: Path, identity: Identity) -> None:
     )
 
 
+def _refuse_unread(file: Path, reason: str) -> None:
+    """Refuse a ledger that is not damaged for all that is known: it could not be looked into."""
+    if any(sign in reason for sign in _UNREAD):
+        raise LedgerError(
+            f"{file}: nobody can tell whether the ledger in place is whole ({reason}). Check its owner and mode, and "
+            "who has it open, and run again; --force moves it aside as it is."
+        )
+
+
 def _restore(places: Places, identity: Identity, fresh: Path, passed_over: list[str]) -> date | None:
     """Copy the newest snapshot that is whole and of this lake; a newer version is refused, not passed over."""
+    fresh.parent.mkdir(parents=True, exist_ok=True)
     for day in reversed(places.snapshot_days()):
-        condition = examine(places.snapshot(day))
+        condition = _copied(places.snapshot(day), fresh)
         refuse_newer(condition)
         owner = (condition.facts or {}).get(LAKE_ID)
         if condition.damage is None and owner == identity.lake_id:
-            fresh.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(condition.file, fresh)
             return day
         passed_over.append(f"{condition.file}: {condition.damage or f'it belongs to the lake {owner}'}")
+        _remove(fresh)
     return None
 
 
-def _move_aside(file: Path, now: datetime) -> Path | None:
-    if not file.exists():
-        return None
-    aside = file.with_name(f"{file.name}.aside-{now:%Y%m%dT%H%M%S}")
-    for companion in _COMPANIONS:
-        with contextlib.suppress(FileNotFoundError):
-            Path(f"{file}{companion}").rename(f"{aside}{companion}")
+def _copied(snapshot: Path, fresh: Path) -> Condition:
+    """Copy *snapshot* and return what the copy says: what lies beside a snapshot is no part of it, and not read."""
+    if not snapshot.is_file():
+        return examine(snapshot)
+    try:
+        shutil.copyfile(snapshot, fresh)
+    except PermissionError as error:
+        return Condition(file=snapshot, damage=f"it cannot be read ({error.strerror})")
+    return replace(examine(fresh), file=snapshot)
+
+
+def _put(copy: Callable[[Path], object], file: Path, now: datetime) -> Path | None:
+    """Have *copy* write a ledger that takes the place of *file*, and return where the one went that was there."""
+    aside: Path | None = None
+
+    def write(temporary: Path) -> None:
+        nonlocal aside
+        copy(temporary)
+        aside = _move_aside(file, now)  # not before there is room for the new one
+
+    try:
+        replace_with(file, write, mode=0o600)
+    except LakeError as error:
+        if isinstance(error.__cause__, OSError):
+            raise unusable(file, error.__cause__) from error
+        raise
     return aside
+
+
+def _move_aside(file: Path, now: datetime) -> Path | None:
+    """Move *file* and its logs aside, also logs that are there without it; return what was moved, or its log."""
+    aside = file.with_name(f"{file.name}.aside-{now:%Y%m%dT%H%M%S}")
+    moved: list[Path] = []
+    for suffix in _FILES:
+        with contextlib.suppress(FileNotFoundError):
+            moved.append(Path(f"{file}{suffix}").rename(f"{aside}{suffix}"))
+    if aside in moved:
+        for suffix in _LOGS:  # whoever asked the old one meanwhile may have begun new logs; nothing is in them
+            Path(f"{file}{suffix}").unlink(missing_ok=True)
+        return aside
+    return moved[0] if moved else None
 
 
 def remains(file: Path) -> list[Path]:
@@ -136,8 +198,8 @@ def _half_made(file: Path) -> list[Path]:
 
 
 def _remove(file: Path) -> None:
-    for companion in _COMPANIONS:
-        Path(f"{file}{companion}").unlink(missing_ok=True)
+    for suffix in _FILES:
+        Path(f"{file}{suffix}").unlink(missing_ok=True)
 
 
 class _Evidence:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from harvester.config.sections import Count, Number, Secret, Section, Url
-from harvester.config.values import listen_address, public_address
+from harvester.config.values import listen_address, public_address, webhook_address
 
 Listen = Annotated[str, AfterValidator(listen_address)]
 
@@ -48,7 +48,8 @@ class Alerts(Section):
     """What needs a person is sent to a webhook, once when it begins and once when it is over."""
 
     webhook_url: Secret | None = None
-    """Address that takes a JSON body by POST; better in HARVESTER_ALERTS__WEBHOOK_URL, or the same with _FILE."""
+    """Address that takes a JSON body by POST, https or on this machine; better in HARVESTER_ALERTS__WEBHOOK_URL, or
+    the same with _FILE."""
     stale_hours: Number = Field(default=24.0, gt=0)
     """A plant whose newest row is older than this is stale."""
     pending_days: Number = Field(default=3.0, gt=0)
@@ -57,6 +58,11 @@ class Alerts(Section):
     """Less free space than this share of the lake's disk is too little."""
     silence_windows: Count = Field(default=3, ge=1)
     """So many budget windows without one answer from SMA mean that it cannot be reached."""
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _unseen(cls, url: SecretStr | None) -> SecretStr | None:
+        return None if url is None else SecretStr(webhook_address(url.get_secret_value()))
 
 
 class Vault(Section):

@@ -68,6 +68,7 @@ def _host(name: str) -> Callable[[dict[str, Any]], str]:
 
 
 Count: TypeAlias = Annotated[int, Strict()]
+Flag: TypeAlias = Annotated[bool, Strict()]
 Number: TypeAlias = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Name: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Url: TypeAlias = Annotated[str, AfterValidator(web_address)]
@@ -102,11 +103,13 @@ class Sma(Section):
 
     environment: Literal["local", "sandbox", "production"] = "local"
     """Sets the three URLs: the harvester's own sandbox on this machine, SMA's sandbox, or SMA's cloud."""
-    auth_url: Url = Field(default_factory=_host("auth_url"))
+    allow_http: Flag = False
+    """Let the three URLs be plain http beyond this machine too: who is on the way reads credentials and values."""
+    auth_url: str = Field(default_factory=_host("auth_url"))
     """Host of the token endpoint, without /oauth2."""
-    consent_url: Url = Field(default_factory=_host("consent_url"))
+    consent_url: str = Field(default_factory=_host("consent_url"))
     """Host of the owners' consent, without /oauth2."""
-    monitoring_url: Url = Field(default_factory=_host("monitoring_url"))
+    monitoring_url: str = Field(default_factory=_host("monitoring_url"))
     """Base of the Monitoring API, with its /monitoring/v1 or /v1."""
     grant: Literal["custom", "code"] = "custom"
     """How owners consent: asked by the client (custom) or in a browser (code); a client has one of them."""
@@ -118,6 +121,11 @@ class Sma(Section):
     """Client id; better in HARVESTER_SMA__CLIENT_ID, or in a file named by HARVESTER_SMA__CLIENT_ID_FILE."""
     client_secret: Secret | None = None
     """Client secret; better in HARVESTER_SMA__CLIENT_SECRET, or in a file named by the same with _FILE."""
+
+    @field_validator("auth_url", "consent_url", "monitoring_url")
+    @classmethod
+    def _address(cls, url: str, info: ValidationInfo) -> str:
+        return web_address(url, plain=info.data.get("allow_http", False))
 
     @field_validator("owners")
     @classmethod

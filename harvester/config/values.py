@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 EARLIEST = date(2000, 1, 1)
 """No plant was connected before this day: a start-up like 0001-01-01 stands for one that nobody entered."""
@@ -156,8 +156,24 @@ def _number(text: str, field: _Field) -> int:
     return int(text) if text.isdecimal() else field.names.get(text, -1)
 
 
-def web_address(text: str) -> str:
-    """Return an http(s) URL without its trailing slash; plain http only to this machine."""
+def web_address(text: str, *, plain: bool = False) -> str:
+    """Return an http(s) URL without its trailing slash; http only to this machine, or anywhere where it may be *plain*.
+
+    It holds a host and a path and nothing else.
+    """
+    parts = _web(text, plain=plain, shown="the credentials")
+    if parts.query:
+        raise ValueError("must be a plain URL: no query")
+    return text.strip().rstrip("/")
+
+
+def webhook_address(text: str) -> str:
+    """Return an http(s) URL as it is, with its query; http only to this machine: such an address is a secret."""
+    _web(text, plain=False, shown="this address, which is a secret,")
+    return text.strip()
+
+
+def _web(text: str, *, plain: bool, shown: str) -> SplitResult:
     try:
         parts = urlsplit(text.strip())
         host, _ = parts.hostname, parts.port
@@ -165,11 +181,11 @@ def web_address(text: str) -> str:
         raise ValueError("must be a URL like https://host/path") from None
     if parts.scheme not in {"http", "https"} or not host:
         raise ValueError("must be a URL that begins with https:// (or http:// on this machine)")
-    if "@" in parts.netloc or parts.query or parts.fragment or re.search(r"\s", text.strip()):
-        raise ValueError("must be a plain URL: no user, password, query, fragment or blank")
-    if parts.scheme == "http" and not _loopback(host):
-        raise ValueError("must begin with https:// : plain http would show the credentials to the network")
-    return text.strip().rstrip("/")
+    if "@" in parts.netloc or parts.fragment or re.search(r"\s", text.strip()):
+        raise ValueError("must be a plain URL: no user, password, fragment or blank")
+    if parts.scheme == "http" and not plain and not _loopback(host):
+        raise ValueError(f"must begin with https:// : plain http would show {shown} to the network")
+    return parts
 
 
 def public_address(text: str) -> str:

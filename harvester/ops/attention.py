@@ -220,8 +220,8 @@ def _right(name: str, series: int) -> Alert:
     return Alert(
         key=f"rights:{name}",
         kind="rights",
-        title=f"SMA refuses the measurement set {name} with 403 for {series:,} series",
-        remedy="The client lacks the right for it: ask SMA to add it to the API package, or add it to "
-        "harvest.exclude_sets.",
+        title=f"A missing API right: SMA refuses the measurement set {name} with 403 for {series:,} series",
+        remedy="The plants are listed, so their owners' consent holds, and it is the client that lacks the right: ask "
+        "SMA to add the set to the API package, or add it to harvest.exclude_sets.",
         facts={"set": name, "series": series},
     )

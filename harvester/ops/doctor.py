@@ -86,6 +86,9 @@ def _configuration(config: Config, file: Path | None) -> Finding:
     if sma.grant == "code" and not config.web.public:
         remedy = "Set web.public and web.public_url, where owners meet the Connect SMA button."
         return warning("configuration", f"{found}, but web.public opens no page for them", remedy)
+    if sma.allow_http:
+        remedy = "Whoever is on the way to plain http reads credentials and values: use https, without sma.allow_http."
+        return warning("configuration", f"{found}, sma.allow_http is on", remedy)
     return ok("configuration", found)
 
 

@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from harvester.log import spelt
 from harvester.questions.ages import PlantAge
 from harvester.questions.standing import Share
 
 MOST_PLANTS = 2_000
 """A fleet of so many plants is told in quantiles only: a label for each would be a burden to Prometheus."""
+LONGEST_LABEL = 200
+"""Characters of a plant's id or name that are told: nobody else bounds what the API calls a plant."""
 AGE_QUANTILES = (0.0, 0.5, 0.9, 0.99, 1.0)
 SHARE_QUANTILES = (0.0, 0.01, 0.1, 0.5, 1.0)
 
@@ -90,9 +93,9 @@ class Gauges:
         )
         self.tell_by("age_seconds", _quantiles(known, AGE_QUANTILES))
         few = ages if len(ages) < MOST_PLANTS else ()
-        newest = {age.plant_id: age.newest.timestamp() for age in few if age.newest is not None}
+        newest = {_label(age.plant_id): age.newest.timestamp() for age in few if age.newest is not None}
         self.tell_by("plant_newest_timestamp_seconds", newest)
-        self._names = {age.plant_id: age.name for age in few}
+        self._names = {_label(age.plant_id): _label(age.name) for age in few}
 
     def covered(self, shares: Sequence[Share]) -> None:
         """Tell the coverage of all visible plants."""
@@ -100,7 +103,8 @@ class Gauges:
         self.tell_by("coverage_ratio", _quantiles(sorted(known.values()), SHARE_QUANTILES))
         total = {"due": sum(each.due for each in shares), "settled": sum(each.settled for each in shares)}
         self.tell_by("coverage_series_days", total)
-        self.tell_by("plant_coverage_ratio", known if len(shares) < MOST_PLANTS else {})
+        few = known if len(shares) < MOST_PLANTS else {}
+        self.tell_by("plant_coverage_ratio", {_label(plant_id): share for plant_id, share in few.items()})
 
     def families(self) -> Iterator[Family]:
         """Yield every gauge; one of which nothing is known has no sample."""
@@ -114,6 +118,11 @@ class Gauges:
             yield Family(name, documentation, [label], samples)
         named = [((plant_id, name), 1.0) for plant_id, name in names.items()]
         yield Family("plant_info", "Name of the plant; always 1", ["plant_id", "name"], named)
+
+
+def _label(name: str) -> str:
+    """Return a name of the API as a label: spelt where it would steer the terminal of who reads it, and cut."""
+    return spelt(name)[:LONGEST_LABEL]
 
 
 def _quantiles(values: Sequence[float], wanted: Sequence[float]) -> dict[str, float]:

@@ -55,7 +55,7 @@ class Cloud:
             released=self.world.release,
         )
         self._faults = settings.faults
-        self._misbehaviour = Misbehaviour(settings.faults, settings.seed)
+        self._misbehaviour = Misbehaviour(settings.faults, settings.seed, self.counts.struck)
         self._monitoring = Monitoring(
             settings,
             self.world,
@@ -73,7 +73,7 @@ class Cloud:
     def faults(self, faults: Faults) -> None:
         reshaped = faults.shapes() != self._faults.shapes()
         self._faults = faults
-        self._misbehaviour = Misbehaviour(faults, self.settings.seed)
+        self._misbehaviour = Misbehaviour(faults, self.settings.seed, self.counts.struck)
         if reshaped:
             self._rewrite()
 
@@ -87,9 +87,20 @@ class Cloud:
             answer = self._monitor(call, place)
             self.counts.note(place.kind if place else "other", answer.status)
             return answer
-        kind, answer = self._beside(call, segments, words)
+        spoil = self._spoiled_beside if self._misbehaviour.reaches(words) else self._beside
+        kind, answer = spoil(call, segments, words)
         self.counts.note(kind, answer.status)
         return answer
+
+    def _spoiled_beside(self, call: Call, segments: list[str], words: list[str]) -> tuple[str, Answer]:
+        """Answer what is about tokens and consents, with its faults."""
+        wrong = self._misbehaviour
+        attempt = wrong.attempt(call)
+        instead = wrong.instead(call, None, attempt)
+        if instead is not None:
+            return "token" if words[1] == "token" else "consent", instead
+        kind, answer = self._beside(call, segments, words)
+        return kind, wrong.spoiled(call, answer, attempt)
 
     def _beside(self, call: Call, segments: list[str], words: list[str]) -> tuple[str, Answer]:
         """Answer what is not monitoring; none of it takes from the bucket (assumption)."""
@@ -139,7 +150,7 @@ class Cloud:
         attempt = wrong.attempt(call)
         answer = wrong.instead(call, place, attempt)
         if answer is None:
-            drop = wrong.dropped(call, attempt)
+            drop = wrong.dropped(call, place, attempt)
             readable = self._readable(grant)
             answer = self._monitoring.answer(call, place, readable, lambda question: self._render(question, drop))
         return wrong.spoiled(call, answer, attempt)

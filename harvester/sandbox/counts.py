@@ -32,6 +32,8 @@ class Counts:
         """Codes that came again; the tokens of each were taken back."""
         self.stale_refreshes = 0
         """Refresh tokens that came again after they had been exchanged."""
+        self.struck: Counter[str] = Counter()
+        """Answers that a fault spoiled or replaced, by its name."""
 
     @property
     def monitoring(self) -> int:
@@ -51,6 +53,7 @@ class Counts:
         self.statuses.clear()
         self.codes.clear()
         self.owner_tokens.clear()
+        self.struck.clear()
         self.spent = self.limited = self.refused = self.tokens = self.reused_codes = self.stale_refreshes = 0
 
     def as_dict(self) -> dict[str, object]:
@@ -67,4 +70,5 @@ class Counts:
             "owner_tokens": dict(self.owner_tokens),
             "reused_codes": self.reused_codes,
             "stale_refreshes": self.stale_refreshes,
+            "struck": dict(self.struck),
         }

@@ -108,7 +108,9 @@ class Faults:
     failing: tuple[str, ...] = ()
     """Series that always fail: `KEY:STATUS`; the key is a set, a device id, a plant id, or `ID/SET`."""
     only: tuple[str, ...] = ()
-    """When not empty, answers are spoiled only where the URL contains one of these texts."""
+    """When not empty, answers are spoiled only where the URL contains one of these texts; `TEXT$`: ends with it."""
+    everywhere: bool = False
+    """Answers of /oauth2/token and bc-authorize are spoiled too; else those of the monitoring API alone."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -21,15 +21,19 @@ ENDINGS: Mapping[str, Ending] = {name: name for name in ("reset", "stall", "drip
 AFTER = ("html", "empty_body", "cut_json", "octets", "wrong_type", *ENDINGS)
 OTHER_HOST = "http://elsewhere.invalid"
 """Where nobody answers: a name that is reserved for that (RFC 2606)."""
+BESIDE = (("oauth2", "token"), ("oauth2", "v2", "bc-authorize"))
+"""What lies beside the monitoring API and is spoiled with `everywhere`: where tokens and consents come from."""
 ENVELOPE = {"no_resolution": "resolution", "no_set_type": "setType"}
 
 
 class Misbehaviour:
     """Decides by seed, URL and attempt, so that a repeated request gets another chance."""
 
-    def __init__(self, faults: Faults, seed: int) -> None:
+    def __init__(self, faults: Faults, seed: int, struck: Counter[str]) -> None:
+        """Note in *struck* which faults had an effect, by name."""
         self._faults = faults
         self._seed = seed
+        self._struck = struck
         self._before = [name for name in BEFORE if getattr(faults, name)]
         self._after = [name for name in AFTER if getattr(faults, name)]
         self._envelope = [name for name in ENVELOPE if getattr(faults, name)]
@@ -46,29 +50,45 @@ class Misbehaviour:
         self._attempts[call.url] += 1
         return self._attempts[call.url] - 1
 
-    def instead(self, call: Call, place: Endpoint, attempt: int) -> Answer | None:
-        """Return what comes instead of the answer, or None."""
-        for key in (place.set, place.id, f"{place.id}/{place.set}"):
-            if place.kind == "values" and key.casefold() in self._failing:
-                return refusal(self._failing[key.casefold()])
+    def reaches(self, words: list[str]) -> bool:
+        """Say whether the rates hold for an address beside the monitoring API, given in lower case."""
+        return self._faults.everywhere and any(words[: len(base)] == [*base] for base in BESIDE)
+
+    def instead(self, call: Call, place: Endpoint | None, attempt: int) -> Answer | None:
+        """Return what comes instead of the answer, or None; beside the monitoring API there is no *place*."""
+        status = self._fails(place)
+        if status is not None:
+            return self._noted("failing", refusal(status))
         for name in self._before:
             if self._strikes(name, call, attempt):
                 answer = _instead(name, call)
                 if answer is not None:
-                    return answer
-        if place.kind == "plants" and self._strikes("empty_plants", call, attempt):
-            return json_answer({"plants": []})
+                    return self._noted(name, answer)
+        if place is not None and place.kind == "plants" and self._strikes("empty_plants", call, attempt):
+            return self._noted("empty_plants", json_answer({"plants": []}))
         return None
 
-    def dropped(self, call: Call, attempt: int) -> tuple[str, ...]:
-        """Return the envelope fields that this answer lacks."""
-        return tuple(ENVELOPE[name] for name in self._envelope if self._strikes(name, call, attempt))
+    def _fails(self, place: Endpoint | None) -> int | None:
+        """Return the status with which the values of a series always fail, None for others."""
+        if place is None or place.kind != "values":
+            return None
+        keys = (place.set, place.id, f"{place.id}/{place.set}")
+        return next((self._failing[key.casefold()] for key in keys if key.casefold() in self._failing), None)
+
+    def dropped(self, call: Call, place: Endpoint, attempt: int) -> tuple[str, ...]:
+        """Return the envelope fields that this answer lacks; only values have any."""
+        if place.kind != "values":
+            return ()
+        names = [name for name in self._envelope if self._strikes(name, call, attempt)]
+        self._struck.update(names)
+        return tuple(ENVELOPE[name] for name in names)
 
     def spoiled(self, call: Call, answer: Answer, attempt: int) -> Answer:
         """Return the answer as it arrives."""
-        if answer.status != HTTPStatus.OK:
+        if answer.status not in {HTTPStatus.OK, HTTPStatus.CREATED}:
             return answer
         name = next((name for name in self._after if self._strikes(name, call, attempt)), None)
+        self._struck.update([name] if name else [])
         if name == "html":
             answer = replace(answer, body=Body(PAGE), content_type="text/html; charset=utf-8")
         elif name == "empty_body":
@@ -87,14 +107,26 @@ class Misbehaviour:
 
     def vanished(self, plant: Plant) -> bool:
         """Say whether only the list knows the plant."""
-        return roll(self._seed, "vanishing_plants", plant.key) < self._faults.vanishing_plants
+        gone = roll(self._seed, "vanishing_plants", plant.key) < self._faults.vanishing_plants
+        self._struck.update(["vanishing_plants"] if gone else [])
+        return gone
+
+    def _noted(self, name: str, answer: Answer) -> Answer:
+        """Count a fault that struck and return the *answer* that it gives."""
+        self._struck[name] += 1
+        return answer
 
     def _strikes(self, name: str, call: Call, attempt: int) -> bool:
         rate: float = getattr(self._faults, name)
         url = call.url
-        if self._only and not any(text in url.casefold() for text in self._only):
+        if self._only and not any(_named(text, url.casefold()) for text in self._only):
             return False
         return roll(self._seed, name, url, attempt) < rate
+
+
+def _named(text: str, url: str) -> bool:
+    """Say whether *url* contains *text*, at its end where the text has a dollar sign there."""
+    return url.endswith(text[:-1]) if text.endswith("$") else text in url
 
 
 def _instead(name: str, call: Call) -> Answer | None:

@@ -92,7 +92,7 @@ class Settings:
     """A refusal for want of a token has no body."""
 
     faults: Faults = field(default_factory=Faults)
-    """What goes wrong."""
+    """What goes wrong: with the monitoring API, and with tokens and consents only where `everywhere` says so."""
     accept: bool = False
     """Consent requests are accepted at once, for a quick try."""
     lenient_status: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from functools import partial
 from importlib import import_module
@@ -16,6 +17,16 @@ from harvester.errors import LedgerError, LedgerFull
 from harvester.state.tables import VERSION
 
 _BUSY_SECONDS = 30
+_RIGHTS = (
+    "Check owner and mode of the ledger, of its -wal and -shm and of its folder, that the disk is not mounted "
+    "read-only, and that nobody has moved the ledger away; then run again."
+)
+_REMEDIES = {
+    "readonly": _RIGHTS,
+    "unable to open": _RIGHTS,
+    "disk I/O": "Check the disk: its room, its health, and how large a file may be (`ulimit -f`); then run again.",
+}
+"""What to do, by what SQLite's words contain."""
 
 
 def connect(file: Path, *, create: bool = True) -> Engine:
@@ -23,7 +34,7 @@ def connect(file: Path, *, create: bool = True) -> Engine:
 
     With ``create=False``, for those who only read, a missing file and an older version are errors.
     """
-    if not create and not file.exists():
+    if not create and not _is_there(file):
         raise LedgerError(
             f"{file}: there is no ledger yet. `harvester discover`, `harvester run` and `harvester backfill` make it."
         )
@@ -50,12 +61,29 @@ def refusal(where: Path, error: sa.exc.DBAPIError) -> LedgerError:
         return LedgerError(f"{where}: the ledger is locked by another program. Close it there and run again.")
     if "malformed" in facts or "not a database" in facts:
         return LedgerError(
-            f"{where}: the ledger is damaged ({facts}). Move it away and restore a copy of it: the lake is "
-            "whole, and without a ledger its days are asked again."
+            f"{where}: the ledger is damaged ({facts}). Move it away and restore a copy of it, or let `harvester "
+            f"ledger rebuild` do both. {where.name}-wal and {where.name}-shm go with it: beside another file they "
+            "would bring the old rows back. The lake is whole, and without a ledger its days are asked again."
         )
     if "full" in facts:
-        return LedgerFull(f"{where}: no space is left for the ledger. Make room and run again.")
-    return LedgerError(f"{where}: the ledger cannot be used ({facts}).")
+        return _full(where)
+    return _refused(where, facts, next((words for sign, words in _REMEDIES.items() if sign in facts), ""))
+
+
+def unusable(where: Path, error: OSError) -> LedgerError:
+    """Say what it means that the system refuses something about the ledger's files, and what to do about it."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return _full(where)
+    rights = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    return _refused(where, error.strerror or str(error), _RIGHTS if rights else "")
+
+
+def _full(where: Path) -> LedgerFull:
+    return LedgerFull(f"{where}: no space is left for the ledger. Make room and run again.")
+
+
+def _refused(where: Path, facts: str, remedy: str = "") -> LedgerError:
+    return LedgerError(f"{where}: the ledger cannot be used ({facts}). {remedy}".rstrip())
 
 
 def knows(version: str) -> bool:
@@ -73,11 +101,21 @@ def _translate(file: Path, context: sa.engine.ExceptionContext) -> LedgerError |
     return None
 
 
+def _is_there(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError as error:
+        raise unusable(file, error) from error
+
+
 def _make_folder(file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LedgerError(f"{file.parent}: the ledger's folder cannot be made ({error.strerror}).") from error
+        raise LedgerError(
+            f"{file.parent}: the ledger's folder cannot be made ({error.strerror}). Check ledger.url, and owner and "
+            "mode of the folder above."
+        ) from error
 
 
 def _make_private(file: Path) -> None:

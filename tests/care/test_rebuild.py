@@ -1,11 +1,19 @@
 """A lost ledger made again: what its snapshot knew stays settled, what the lake gained since is asked again."""
 
+import asyncio
+import os
+import re
 import shutil
+import signal
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import closing
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing, contextmanager
 from datetime import date, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import polars as pl
 import polars.selectors as cs
@@ -13,13 +21,18 @@ import pytest
 from running import accept_all, backfilled, command, configured, environment
 from truth_frames import days, differences, lake_tables, truth_tables
 
-from harvester.compose import readable
+from harvester.care.rebuild import rebuild, remains
+from harvester.compose import readable, utc_now
+from harvester.errors import LedgerError
 from harvester.lake.layout import Places
 from harvester.sandbox import Running, Settings, serving
 
 FIRST = date(2026, 6, 1)
 HALF = date(2026, 6, 7)
 LAST = date(2026, 6, 14)
+NOBODY = 65534
+NOWHERE: Any = SimpleNamespace(url="http://127.0.0.1:9")
+"""A cloud that is not asked."""
 NEW_DAYS = 7
 """Days after the snapshot."""
 
@@ -40,10 +53,64 @@ async def two_weeks(running: Running, folder: Path) -> dict[str, str]:
     return environment(running, folder, HARVESTER_LAKE__PLANTS_PER_FILE="2")
 
 
+@pytest.fixture(scope="module")
+def harvested(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the lake of two weeks, and a ledger whose snapshot knows the first of them."""
+
+    async def fill(folder: Path) -> None:
+        async with serving(Settings(plants=1, devices=2)) as running:
+            accept_all(running)
+            await two_weeks(running, folder)
+
+    folder = tmp_path_factory.mktemp("harvested")
+    asyncio.run(fill(folder))
+    return folder
+
+
+@pytest.fixture
+def copied(harvested: Path, tmp_path: Path) -> dict[str, str]:
+    """Return the environment of commands that find a copy of it in the test's own folder."""
+    shutil.copytree(harvested, tmp_path, dirs_exist_ok=True)
+    return environment(NOWHERE, tmp_path, HARVESTER_LAKE__PLANTS_PER_FILE="2")
+
+
+def settled_in(folder: Path) -> tuple[int, str | None]:
+    """Return how many days the ledger calls settled, and what only a killed writer put there."""
+    with readable(configured(NOWHERE, folder)) as stores:
+        return stores.ledger.summary().settled, stores.ledger.fact("stale")
+
+
 def lose(folder: Path) -> None:
     """Delete the ledger."""
     for file in folder.glob("ledger.db*"):
         file.unlink()
+
+
+KILLED = """
+import os, signal, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("PRAGMA journal_mode = " + sys.argv[2])
+db.execute("PRAGMA cache_size = 2")
+db.execute("PRAGMA cache_spill = 2")
+db.execute("BEGIN IMMEDIATE")
+db.execute("DELETE FROM month")
+db.execute("INSERT INTO meta SELECT 'stale', hex(randomblob(200000))")
+if sys.argv[2] == "wal":
+    db.execute("COMMIT")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+"""Changes a ledger, and is killed before SQLite has put its log away."""
+
+
+def killed_writer(file: Path, mode: str) -> Path:
+    """Have a writer that forgets all settled days killed, and return the log that it leaves."""
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("PRAGMA journal_mode = DELETE")
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(file), mode], check=False)
+    left = Path(f"{file}-{'wal' if mode == 'wal' else 'journal'}")
+    assert killed.returncode == -signal.SIGKILL
+    assert left.stat().st_size > 0
+    return left
 
 
 async def test_only_what_the_snapshot_did_not_know_is_asked_again(cloud: Running, tmp_path: Path) -> None:
@@ -142,6 +209,97 @@ async def test_a_damaged_ledger_is_moved_aside_and_a_damaged_snapshot_passed_ove
     assert [places.snapshot(newest).name in text for text in done.json["passed_over"]] == [True]
     assert Path(done.json["moved_aside"]).read_bytes() == b"spoiled" * 1000
     assert (again.code, again.json["problem"]) == (0, None)
+
+
+@pytest.mark.parametrize("mode", ["wal", "delete"])
+@pytest.mark.parametrize("lost", [True, False])
+async def test_the_log_of_the_old_ledger_never_meets_the_new_one(
+    copied: dict[str, str], tmp_path: Path, mode: str, *, lost: bool
+) -> None:
+    """A writer was killed, with or without its ledger the log is left: it goes aside, and says nothing any more."""
+    settled, _ = settled_in(tmp_path)
+    log = killed_writer(tmp_path / "ledger.db", mode)
+    if lost:
+        (tmp_path / "ledger.db").unlink()
+    done = await command(copied, "ledger", "rebuild", "--json", *([] if lost else ["--force"]))
+    known, stale = settled_in(tmp_path)
+    aside, suffix = Path(done.json["moved_aside"]), log.name.removeprefix("ledger.db")
+
+    assert done.code == 0, done.err
+    assert stale is None
+    assert 0 < known < settled
+    assert re.fullmatch(rf"ledger\.db\.aside-\w+{suffix if lost else ''}", aside.name)
+    assert Path(f"{aside}{'' if lost else suffix}").stat().st_size > 0
+    assert not log.exists() or log.stat().st_size == 0
+    assert aside in remains(tmp_path / "ledger.db")
+
+
+@pytest.mark.parametrize("mode", ["wal", "delete"])
+async def test_what_lies_beside_a_snapshot_is_not_read(copied: dict[str, str], tmp_path: Path, mode: str) -> None:
+    """Somebody opened a copy, and was killed: the copy as it was made is what is restored."""
+    places = Places(tmp_path / "lake")
+    snapshot = places.snapshot(places.snapshot_days()[-1])
+    whole = snapshot.read_bytes()
+    killed_writer(snapshot, mode)
+    snapshot.write_bytes(whole)
+    lose(tmp_path)
+    done = await command(copied, "ledger", "rebuild", "--json")
+    known, stale = settled_in(tmp_path)
+
+    assert done.code == 0, done.err
+    assert (done.json["passed_over"], stale) == ([], None)
+    assert known > 0
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Be nobody for a while where the tests run as root, whom no mode binds."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+@pytest.mark.usefixtures("copied")
+def test_a_ledger_that_may_not_be_read_is_not_taken_for_a_damaged_one(tmp_path: Path) -> None:
+    """Somebody else's, and whole for all that is known: refused with what to do, and nothing is moved."""
+    file = tmp_path / "ledger.db"
+    before = file.read_bytes()
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    tmp_path.chmod(0o777)
+    file.chmod(0o000)
+    try:
+        with unprivileged(), pytest.raises(LedgerError, match=r"whole \(unable to open .* Check its owner and mode"):
+            rebuild(Places(tmp_path / "lake"), file, force=False, now=utc_now())
+    finally:
+        file.chmod(0o600)
+
+    assert file.read_bytes() == before
+    assert remains(file) == []
+
+
+@pytest.mark.usefixtures("copied")
+def test_a_folder_that_may_not_be_written_is_told(tmp_path: Path) -> None:
+    """Exit code 2, whose rights to check, and what is there stays as it is."""
+    file = tmp_path / "sealed" / "ledger.db"
+    file.parent.mkdir()
+    file.write_bytes(b"spoiled" * 1000)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    file.parent.chmod(0o555)
+    try:
+        with unprivileged(), pytest.raises(LedgerError, match="Check owner and mode of the ledger") as caught:
+            rebuild(Places(tmp_path / "lake"), file, force=False, now=utc_now())
+    finally:
+        file.parent.chmod(0o755)
+
+    assert caught.value.exit_code == 2
+    assert list(file.parent.iterdir()) == [file]
+    assert file.read_bytes() == b"spoiled" * 1000
 
 
 async def test_a_snapshot_of_a_newer_version_is_refused(cloud: Running, tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ class TestRefusals:
             ("[[rate]]\nrequests = 3", "rate", "must be a section of keys"),
             ("owners = []", "owners", "did you mean owners of [sma]?"),
             ("[rate]\nowners = []", "rate.owners", "did you mean owners of [sma]?"),
-            ('[sma]\nzzz = "x"', "sma.zzz", "unknown key; must be one of environment, auth_url"),
+            ('[sma]\nzzz = "x"', "sma.zzz", "unknown key; must be one of environment, allow_http, auth_url"),
             ('_env_file = "x"', "_env_file", "unknown section; must be one of sma, rate"),
         ],
     )

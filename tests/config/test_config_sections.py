@@ -4,11 +4,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from harvester.config import load
+from harvester.config import KEYS, Config, load
 from harvester.errors import ConfigError
 
 Write = Callable[[str], Path]
+
+WEBHOOK = "alerts.webhook_url"
+URLS = ("sma.auth_url", "sma.consent_url", "sma.monitoring_url", "web.public_url", WEBHOOK)
+"""Every address that a configuration holds."""
 
 
 @pytest.fixture
@@ -23,6 +28,13 @@ def write(tmp_path: Path) -> Write:
     return _write
 
 
+def value(config: Config, key: str) -> str:
+    """Return a URL of *config*, a secret one in the clear."""
+    section, _, name = key.partition(".")
+    found = getattr(getattr(config, section), name)
+    return found.get_secret_value() if isinstance(found, SecretStr) else found
+
+
 def problems(flags: Mapping[str, object]) -> dict[str, str]:
     """Return what is wrong with flags that are refused."""
     with pytest.raises(ConfigError) as caught:
@@ -30,8 +42,15 @@ def problems(flags: Mapping[str, object]) -> dict[str, str]:
     return caught.value.problems
 
 
+def test_every_address_is_looked_at() -> None:
+    """A URL that is added to the configuration has to keep the rule of the others."""
+    keys = {f"{section}.{key}" for section, names in KEYS.items() for key in names if key.endswith("_url")}
+
+    assert keys == set(URLS)
+
+
 class TestSma:
-    """The three URLs and the owners."""
+    """The URLs and the owners."""
 
     @pytest.mark.parametrize(
         ("environment", "auth", "consent", "monitoring"),
@@ -71,30 +90,64 @@ class TestSma:
         assert sma.monitoring_url == "http://localhost:9/v1"
         assert sma.auth_url == "https://sandbox-auth.smaapis.de"
 
+    @pytest.mark.parametrize("key", URLS)
     @pytest.mark.parametrize("url", ["http://127.0.0.7:1", "http://localhost", "http://[::1]:80", "https://a.b"])
-    def test_plain_http_within_this_machine(self, url: str) -> None:
+    def test_plain_http_within_this_machine(self, key: str, url: str) -> None:
         """What never leaves the machine needs no TLS."""
-        assert load(None, environ={}, flags={"sma.auth_url": url}).sma.auth_url == url
+        assert value(load(None, environ={}, flags={key: url}), key) == url
 
+    @pytest.mark.parametrize("key", URLS)
     @pytest.mark.parametrize(
         ("url", "right"),
         [
-            ("http://sma.example", "plain http would show the credentials to the network"),
-            ("http://10.0.0.1", "plain http would show the credentials to the network"),
+            ("http://sma.example", "plain http would show"),
+            ("http://10.0.0.1", "plain http would show"),
+            ("http://0.0.0.0", "plain http would show"),
+            ("http://127.0.0.1.example.org", "plain http would show"),
+            ("http://localhost.example.org/x", "plain http would show"),
             ("ftp://host", "must be a URL that begins with https://"),
             ("auth.smaapis.de", "must be a URL that begins with https://"),
             ("https://", "must be a URL that begins with https://"),
             ("https://[::1", "must be a URL like https://host/path"),
             ("https://host:port", "must be a URL like https://host/path"),
             ("https://user@host", "must be a plain URL"),
-            ("https://host?x=1", "must be a plain URL"),
             ("https://host#x", "must be a plain URL"),
             ("https://host/a b", "must be a plain URL"),
         ],
     )
-    def test_other_urls_are_refused(self, url: str, right: str) -> None:
-        """A URL is https, or http on this machine, and nothing but host and path."""
-        assert right in problems({"sma.auth_url": url})["sma.auth_url"]
+    def test_other_urls_are_refused(self, key: str, url: str, right: str) -> None:
+        """Every URL is https, or http on this machine, and nothing but host and path."""
+        assert right in problems({key: url})[key]
+
+    @pytest.mark.parametrize("key", [key for key in URLS if key != WEBHOOK])
+    def test_a_query_is_refused(self, key: str) -> None:
+        """What is asked is appended to a base."""
+        assert "no query" in problems({key: "https://host?x=1"})[key]
+
+    @pytest.mark.parametrize("key", [key for key in URLS if key.startswith("sma.")])
+    def test_plain_http_beyond_this_machine_has_to_be_allowed(self, key: str) -> None:
+        """By a switch of its own, which says what it costs; everything else stays as strict as it was."""
+        url = "http://sma.internal:8642"
+        allowed = load(None, environ={"HARVESTER_SMA__ALLOW_HTTP": "true"}, flags={key: url})
+
+        assert value(allowed, key) == url
+        assert list(problems({key: url, "sma.allow_http": False})) == [key]
+        assert list(problems({key: "http://user@sma.internal", "sma.allow_http": True})) == [key]
+        assert "boolean" in problems({"sma.allow_http": "yes"})["sma.allow_http"]
+
+    @pytest.mark.parametrize("key", [key for key in URLS if not key.startswith("sma.")])
+    def test_the_switch_is_for_sma_alone(self, key: str) -> None:
+        """Neither the webhook's secret nor an owner's browser goes through the network in the clear."""
+        found = problems({key: "http://host.internal/t0ken", "sma.allow_http": True})
+
+        assert list(found) == [key]
+        assert "t0ken" not in found[key] or key != WEBHOOK
+
+    def test_a_webhook_may_have_a_query_and_stays_as_it_is(self) -> None:
+        """Some services keep their secret there; a slash at the end belongs to it as well."""
+        url = "https://hooks.example.org/a/?key=t0ken&x=/"
+
+        assert value(load(None, environ={}, flags={WEBHOOK: url}), WEBHOOK) == url
 
     def test_owners_only_the_local_sandbox_knows(self) -> None:
         """The invented owner is asked nowhere else, and not beside real ones."""

@@ -8,30 +8,27 @@ import json
 import random
 import tempfile
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slow_reader import Row, Unreadable, read
+from wire_answers import ASKED, Asked, difference, payload
 
 from harvester import log
 from harvester.errors import BadBody, HarvestError
 from harvester.lake.answers import MOST_CHANNELS
-from harvester.lake.decode import Decoded, decode
+from harvester.lake.decode import decode
 from harvester.lake.period_rows import decode_periods
 from harvester.lake.registry import Registry
-from harvester.lake.schema import Shape
-from harvester.model import Payload, Period, Series, Slice
+from harvester.model import Period
 from harvester.sma import answers, consent, discretion, tokens, wire
 from harvester.sma.settings import Credentials
 from harvester.sma.wire import Good, Request, Response
 
 FIXED = settings(deadline=None, derandomize=True, max_examples=250)
-ASKED = datetime(2024, 6, 3, 8, 0, tzinfo=UTC)
-DAY = date(2024, 6, 1)
 ZONES = {"1": "Europe/Berlin"}
 PLANT = '"plant":{"plantId":"1","timezone":"Europe/Berlin"},"device":{"deviceId":"7"}'
 
@@ -43,55 +40,8 @@ def fresh_registry() -> Iterator[Registry]:
         yield Registry(Path(folder) / "registry.json")
 
 
-def payload(body: bytes, period: Period = Period.DAY, device: str | None = "7", name: str = "PowerDc") -> Payload:
-    """Return an answer with *body*."""
-    piece = Slice(series=Series(plant_id="1", set=name, device_id=device), period=period, date=DAY, days=(DAY,))
-    return Payload(slice=piece, body=body, asked_at=ASKED)
-
-
-# What the decoder found, in the slow reader's terms.
-
-
-def rows_of(decoded: Decoded) -> list[Row]:
-    """Return the rows of the table, arrays apart."""
-    channels = {column: name for (name, shape), column in decoded.table.names.items() if shape is Shape.SCALAR}
-    found = []
-    for cells in decoded.rows.to_dicts():
-        scalars = {name: cells[column] for column, name in channels.items() if cells[column] is not None}
-        found.append(Row(cells["time"], scalars, {}, json.loads(cells["other"] or "{}")))
-    return found
-
-
-def arrays_of(decoded: Decoded) -> list[tuple[Any, ...]]:
-    """Return start, index, channel and value of everything in the companion table, sorted."""
-    channels = {column: name for (name, shape), column in decoded.table.names.items() if shape is Shape.ARRAY}
-    cells = [] if decoded.by_index is None else decoded.by_index.to_dicts()
-    found = [(c["time"], c["index"], n, c[k]) for c in cells for k, n in channels.items() if c[k] is not None]
-    return sorted(found)
-
-
-def told(rows: list[Row]) -> list[tuple[Any, ...]]:
-    """Return the same of the slow reader's rows."""
-    each = ((row.start, channel, elements) for row in rows for channel, elements in row.arrays.items())
-    return sorted((t, i, channel, v) for t, channel, e in each for i, v in e.items() if v is not None)
-
-
-def agrees(body: bytes, decoded: Decoded, *, strict: bool) -> None:
-    """Fail where the decoder has a row that the slow reader has not; with *strict* also where it lacks one."""
-    try:
-        wanted = read(body)
-    except Unreadable:
-        assert decoded.rows.height == 0
-        assert decoded.bad
-        return
-    if decoded.bad and not strict:
-        return
-    assert decoded.bad == ()
-    assert rows_of(decoded) == [Row(row.start, row.scalars, {}, row.other) for row in wanted]
-    assert arrays_of(decoded) == told(wanted)
-
-
 STAMPS = st.datetimes(datetime(2024, 6, 1), datetime(2024, 6, 2)).map(lambda at: at.replace(microsecond=0).isoformat())  # noqa: DTZ001 - local
+MIDNIGHTS = st.dates(date(1960, 1, 1), date(2210, 1, 1)).map(lambda day: f"{day.replace(day=1 + day.day % 2)}T00:00:00")
 ODD_STAMPS = st.sampled_from(
     ["", "2024-06-01", "2024-06-01T12:00:00Z", "2024-06-01T12:00:00+02:00", "2024-02-30T00:00:00", "x", "\x00"]
 )
@@ -108,14 +58,15 @@ ROWS = st.lists(st.dictionaries(NAMES, ANYTHING | ARRAYS | NUMBERS, max_size=4),
 
 
 @st.composite
-def documents(draw: st.DrawFn) -> bytes:
-    """Draw an answer that may be good."""
+def documents(draw: st.DrawFn, *, sums: bool = False) -> bytes:
+    """Draw an answer that may be good; of *sums*, most of whose stamps begin a day."""
     rows = draw(ROWS)
-    stamps = sorted(draw(st.lists(STAMPS, min_size=len(rows), max_size=len(rows), unique=True)))
+    stamps = sorted(draw(st.lists(MIDNIGHTS if sums else STAMPS, min_size=len(rows), max_size=len(rows), unique=True)))
     stamped = [{**row, "time": stamp} for row, stamp in zip(rows, stamps, strict=True)]
     if stamped and draw(st.integers(0, 9)) == 0:
-        stamped[0]["time"] = draw(ODD_STAMPS | ANYTHING)
-    envelope = {"plant": {"plantId": "1", "timezone": "Europe/Berlin"}, "resolution": "FiveMinutes", "set": stamped}
+        stamped[0]["time"] = draw(STAMPS if sums else ODD_STAMPS | ANYTHING)
+    envelope = {"plant": {"plantId": "1", "timezone": "Europe/Berlin"}, "set": stamped}
+    envelope |= {} if sums else {"resolution": "FiveMinutes"}
     text = json.dumps(envelope, ensure_ascii=draw(st.booleans()))
     return text.encode("utf-8", "surrogatepass")
 
@@ -126,7 +77,18 @@ def test_the_decoder_finds_what_a_slow_reader_finds(body: bytes) -> None:
     """Row for row and value for value; twice, since what is learned of channels changes the way of reading."""
     with fresh_registry() as registry:
         for _ in range(2):
-            agrees(body, decode([payload(body)], registry, ZONES), strict=b"\\ud" not in body)
+            asked = [payload(body)]
+            assert difference(asked, decode(asked, registry, ZONES), strict=b"\\ud" not in body) == ""
+
+
+@given(documents(sums=True), st.sampled_from([Period.MONTH, Period.YEAR, Period.TOTAL]))
+@settings(FIXED, max_examples=150)
+def test_sums_are_what_a_slow_reader_finds(body: bytes, period: Period) -> None:
+    """Days, months and years with their values; rows that begin none of them are left out, and told."""
+    sums = [payload(body, Asked("EnergyBalance", None, period))]
+    with fresh_registry() as registry:
+        for _ in range(2):
+            assert difference(sums, decode_periods(sums, registry, ZONES), strict=b"\\ud" not in body) == ""
 
 
 @given(documents(), st.integers(0, 2**32))
@@ -144,10 +106,11 @@ def test_a_damaged_answer_gives_no_row_that_is_not_there(body: bytes, seed: int)
     # another zone or another length of the intervals is another answer, of which the slow reader knows nothing
     if not all(word in damaged for word in (b'"timezone": "Europe/Berlin"', b'"resolution": "FiveMinutes"')):
         return
+    spoiled = [payload(damaged)]
     with fresh_registry() as registry:
-        decoded = decode([payload(damaged)], registry, ZONES)
-    if damaged.count(b"T24:") + damaged.count(b":60") == 0 and not decoded.bad:
-        agrees(damaged, decoded, strict=False)
+        decoded = decode(spoiled, registry, ZONES)
+    if damaged.count(b"T24:") + damaged.count(b":60") == 0:
+        assert difference(spoiled, decoded, strict=False) == ""
 
 
 def answer(rows: str, head: str = PLANT) -> bytes:
@@ -193,8 +156,9 @@ NASTY = {
 @pytest.mark.parametrize("period", [Period.DAY, Period.WEEK, Period.MONTH, Period.TOTAL])
 def test_nasty_answers_are_bad_and_end(body: bytes, period: Period) -> None:
     """Each has a reason, keeps no row, costs no other answer anything, and teaches the registry nothing endless."""
-    good = payload(answer(f'[{{{T.replace("12:00", "00:00")},"pvGeneration":5}}]'), period, None, "EnergyBalance")
-    spoiled = payload(body, period, None, "EnergyBalance")
+    asked = Asked("EnergyBalance", None, period)
+    good = payload(answer(f'[{{{T.replace("12:00", "00:00")},"pvGeneration":5}}]'), asked)
+    spoiled = payload(body, asked)
     with fresh_registry() as registry:
         decoded = (decode_periods if period.summed else decode)([spoiled, good], registry, ZONES)
 

@@ -3,6 +3,7 @@
 The series is named as failed, the others are whole, and once the fault is over the same days end with the truth.
 """
 
+import re
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -40,17 +41,18 @@ HARMFUL = {
     "http_503": "503",
     "http_504": "504",
     "html": "HTML instead of a JSON object",
-    "empty_body": "",
-    "cut_json": "",
-    "octets": "",
+    "empty_body": "an empty body instead of a JSON object",
+    "cut_json": "cut JSON instead of a JSON object",
+    "octets": "cannot be decoded: JSON is malformed",
     "reset": "broke off",
     "stall": "no whole answer in time",
     "drip": "no whole answer in time",
     "endless": "more than 2000000 bytes",
     "bomb": "more than 2000000 bytes",
-    "chunks": "",
+    # of what is wrong behind the first 128 KiB aiohttp's parser in C tells nothing, and the wait has its end
+    "chunks": "HTTP or its encoding promise|broke off|no whole answer in time",
 }
-"""Each fault that costs an answer, and a word of the reason that a person reads."""
+"""Each fault that costs an answer, and words of the reason that a person reads, as a pattern."""
 HARMLESS = ("http_308", "wrong_type", "no_resolution", "no_set_type")
 
 
@@ -65,6 +67,11 @@ async def asked(config: Config, command: str, now: Present) -> Report:
     """Backfill or repair the days."""
     errand = Errand(command=command, scope=scope_of(config), first=FIRST, last=LAST)
     return await harvested_soon(config, wanted(errand, config, now()), now)
+
+
+def test_every_fault_has_words() -> None:
+    """A pattern that fits anything would prove nothing."""
+    assert [fault for fault, words in HARMFUL.items() if re.search(words, "")] == []
 
 
 def test_no_fault_is_forgotten() -> None:
@@ -95,7 +102,8 @@ async def test_a_fault_is_named_and_ends_with_the_truth(tmp_path: Path, fault: s
         left = lacking(config.lake.root, truth(), FIRST, LAST)
 
     assert report.exit_code == 3
-    assert all("PowerAc" in miss.what and HARMFUL[fault] in miss.reason for miss in report.misses), report.misses
+    assert report.misses
+    assert all("PowerAc" in miss.what and re.search(HARMFUL[fault], miss.reason) for miss in report.misses)
     assert {day for gap in gaps for day in days_of(gap)} == {FIRST, LAST}
     assert {(gap["set"], gap["settlement"]) for gap in gaps} == {("PowerAc", "failed")}
     assert meanwhile == []

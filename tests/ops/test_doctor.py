@@ -106,6 +106,19 @@ class TestConfiguration:
         }
         assert found.keys() == NAMES
 
+    async def test_plain_http_that_is_allowed_is_warned_of(self, tmp_path: Path) -> None:
+        """The switch, what it costs, and that nothing else is wrong."""
+        async with serving(SMALL) as running:
+            accept_all(running)
+            strict = await examined(owned(running, tmp_path))
+            found = await examined(owned(running, tmp_path, sma__allow_http=True))
+
+        assert strict["configuration"].state == "ok"
+        assert found["configuration"].state == "warning"
+        assert "sma.allow_http is on" in found["configuration"].found
+        assert "reads credentials and values" in found["configuration"].remedy
+        assert found["credentials"].state == "ok"
+
     async def test_missing_credentials_are_named_and_nobody_is_asked(self, tmp_path: Path) -> None:
         """The variables that are missing; the hosts are still looked at."""
         async with serving(SMALL) as running:

@@ -2,24 +2,25 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 from present import Present
 from prometheus_client.parser import text_string_to_metric_families
-from running import accept_all, backfilled, configured
+from running import accept_all, backfilled, command, configured, environment
 
 from harvester.compose import scope_of, utc_now
 from harvester.config import Config
 from harvester.lake.layout import Places
 from harvester.lake.quarantine import Quarantine
 from harvester.ops.alerts import Alerts
-from harvester.ops.attention import Limits
+from harvester.ops.attention import Alert, Limits
 from harvester.ops.contact import Contact
 from harvester.ops.lookout import Lookout, Sources
 from harvester.ops.metrics import Metrics
 from harvester.questions.standing import shares
-from harvester.sandbox import Settings, serving
+from harvester.sandbox import Faults, Settings, serving
 from harvester.sma.tally import Call
 from harvester.sma.wire import Kind
 from harvester.state.database import connect
@@ -116,3 +117,63 @@ async def test_what_a_harvest_left_is_told(tmp_path: Path) -> None:
         assert "unreachable" not in alerts.keys
         assert lookout.seen.consents == {"Revoked": 1}
         await alerts.aclose()
+
+
+async def told(config: Config) -> tuple[list[Alert], set[str]]:
+    """Look once, whatever disk and days are; return what needs a person, and the states of the owners' consents."""
+    with sources_of(config) as (sources, ledger):
+        metrics = Metrics()
+        alerts = Alerts(None, ledger, host="box", wall=utc_now, notified=metrics.notified)
+        limits = Limits(disk_free_percent=0.001, stale_hours=10_000)
+        lookout = Lookout(
+            sources, metrics=metrics, alerts=alerts, contact=Contact(utc_now), limits=limits, wall=utc_now
+        )
+        await lookout.look()
+        await alerts.aclose()
+        return [entry.alert for entry in alerts.firing], {owner.state for owner in lookout.seen.owners}
+
+
+async def test_a_403_while_consent_reads_accepted_is_a_missing_right(tmp_path: Path) -> None:
+    """Not the owner is blamed, but the client's package; what failed stays due, and once it is granted all is well."""
+    settings = Settings(plants=2, devices=2, classic_every=0, start=TODAY - timedelta(days=15))
+    first, last = TODAY - timedelta(days=12), TODAY - timedelta(days=11)
+    async with serving(replace(settings, faults=Faults(failing=("PowerAc:403",)))) as running:
+        accept_all(running)
+        config = configured(running, tmp_path)
+        env = environment(running, tmp_path)
+        consent = await command(env, "consent", "status", "--json")
+        refused = await backfilled(config, first, last)
+        alerts, states = await told(config)
+        gaps = await command(env, "gaps", "--from", str(first), "--to", str(last), "--json")
+        running.cloud.faults = Faults()
+        granted = await command(env, "repair", "--from", str(first), "--to", str(last), "--json")
+        after, _ = await told(config)
+
+    assert [each["state"] for each in consent.json] == ["Accepted"]
+    assert refused.exit_code == 3
+    assert {miss.reason.partition(": ")[2][:3] for miss in refused.misses} == {"403"}
+    assert ([alert.key for alert in alerts], states) == (["rights:PowerAc"], {"Accepted"})
+    assert "missing API right" in alerts[0].title
+    assert "owners' consent holds" in alerts[0].remedy
+    assert "API package" in alerts[0].remedy
+    assert {each["set"] for each in gaps.json} == {"PowerAc"}
+    assert granted.code == 0
+    assert after == []
+
+
+async def test_a_403_of_an_owner_who_has_revoked_is_no_missing_right(tmp_path: Path) -> None:
+    """The plants leave the list with the consent, and it is the consent that is told of."""
+    settings = Settings(plants=1, devices=2, classic_every=0, start=TODAY - timedelta(days=15))
+    first, last = TODAY - timedelta(days=12), TODAY - timedelta(days=11)
+    async with serving(replace(settings, faults=Faults(failing=("PowerAc:403",)))) as running:
+        accept_all(running)
+        config = configured(running, tmp_path)
+        await backfilled(config, first, last)
+        for owner in running.cloud.settings.owners:
+            running.cloud.revoke(owner)
+        ended = await command(environment(running, tmp_path), "run")
+        alerts, states = await told(config)
+
+    assert ended.code == 4
+    assert "Revoked" in ended.err
+    assert ({alert.kind for alert in alerts}, states) == ({"consent"}, {"Revoked"})

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from rogue import ODD
 from running import accept_all, configured
 
 from harvester import plan
@@ -15,6 +16,9 @@ from harvester.due import Wanted
 from harvester.errors import CredentialsRefused, LakeError
 from harvester.lake.layout import Places
 from harvester.lake.measure import measure
+from harvester.lake.naming import table_name
+from harvester.model import Level
+from harvester.ops.gauges import LONGEST_LABEL
 from harvester.ops.metrics import ALERT_KINDS, MOST_TABLES, WORKS, Metrics
 from harvester.questions.ages import PlantAge
 from harvester.questions.standing import Share
@@ -302,6 +306,30 @@ def test_a_small_fleet_is_told_plant_by_plant() -> None:
     assert seen.get("plant_coverage_ratio", plant_id="2") is None
     assert (seen.get("coverage_ratio", quantile="0"), seen.get("coverage_ratio", quantile="1")) == (0.5, 1)
     assert [seen.get("coverage_series_days", settlement=s) for s in ("due", "settled")] == [20, 15]
+
+
+def test_odd_names_are_bounded_labels_that_steer_nothing() -> None:
+    """Of gauges and counters: one scrape that can be read, a series for each plant, nothing long or unprintable."""
+    metrics = Metrics()
+    metrics.fresh([PlantAge(name, name, NOW, 60) for name in ODD])
+    metrics.covered([Share(name, 10, 5) for name in ODD])
+    report = Report("run", NOW, ended_at=NOW)
+    report.rows.update({table_name(Level.PLANT, name): 1 for name in ODD})
+    metrics.ran("live", report)
+    metrics.ran(ODD[0], report)
+    metrics.consents(dict.fromkeys(ODD, 1))
+    metrics.firing(dict.fromkeys(ODD, 1))
+    seen, text = Scraped(metrics), metrics.render()[0].decode()
+    values = {value for _, *labels in seen.samples for _, value in labels}
+
+    assert {c for c in text if not c.isprintable()} == {"\n"}
+    assert {value for value in values if len(value) > LONGEST_LABEL} == set()
+    assert {value for value in values if not value.replace("\n", "").isprintable()} == set()
+    for name in ("plant_info", "plant_newest_timestamp_seconds", "plant_coverage_ratio"):
+        assert len(seen.all(name)) == len(ODD)
+    assert seen.get("plant_coverage_ratio", plant_id="\\u202eright to left\\u2066") == 0.5
+    assert seen.get("plant_info", plant_id="größe \u0130\u212a💩", name="größe \u0130\u212a💩") == 1
+    assert (seen.get("consents", state="other"), seen.get("alerts_firing", kind="other")) == (len(ODD), len(ODD))
 
 
 @pytest.mark.parametrize(("plants", "labelled"), [(1_999, 1_999), (2_000, 0)])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -13,10 +16,25 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.engine import Engine
 
-from harvester.errors import LedgerError
+from harvester.errors import LedgerError, LedgerFull
 from harvester.state import database, tables
-from harvester.state.database import connect, refusal
+from harvester.state.database import connect, refusal, unusable
 from harvester.state.ledger import Ledger, Read
+
+NOBODY = 65534
+RIGHTS = "Check owner and mode of the ledger, of its -wal and -shm .* not mounted read-only"
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Be nobody for a while where the tests run as root, whom no mode binds."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
 
 
 def described(engine: Engine) -> dict[str, object]:
@@ -209,10 +227,13 @@ def test_half_a_migration_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     ("words", "told"),
     [
         ("database is locked", "locked by another program"),
-        ("database disk image is malformed", "is damaged"),
-        ("file is not a database", "is damaged"),
+        ("database disk image is malformed", r"is damaged .* `harvester ledger rebuild` .* ledger\.db-wal"),
+        ("file is not a database", r"is damaged .* Move it away and restore a copy .* ledger\.db-shm"),
         ("database or disk is full", "no space is left"),
-        ("attempt to write a readonly database", r"cannot be used \(attempt to write a readonly database\)"),
+        ("attempt to write a readonly database", f"cannot be used .*readonly.* {RIGHTS}"),
+        ("unable to open database file", f"cannot be used .*unable to open.* {RIGHTS}"),
+        ("disk I/O error", r"cannot be used \(disk I/O error\)\. Check the disk: .* run again"),
+        ("not authorized", r"cannot be used \(not authorized\)\.$"),
     ],
 )
 def test_refusals_say_what_to_do(words: str, told: str) -> None:
@@ -221,6 +242,49 @@ def test_refusals_say_what_to_do(words: str, told: str) -> None:
 
     with pytest.raises(LedgerError, match=f"^/srv/ledger.db: .*{told}"):
         raise refusal(Path("/srv/ledger.db"), error)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "told"),
+    [
+        (errno.ENOSPC, LedgerFull, "no space is left for the ledger"),
+        (errno.EDQUOT, LedgerFull, "no space is left for the ledger"),
+        (errno.EACCES, LedgerError, RIGHTS),
+        (errno.EROFS, LedgerError, RIGHTS),
+        (errno.EISDIR, LedgerError, r"cannot be used \(Is a directory\)\.$"),
+    ],
+)
+def test_what_the_system_refuses_is_told_alike(code: int, kind: type[LedgerError], told: str) -> None:
+    """A file that cannot be moved or copied is a ledger that cannot be used, with the same words."""
+    with pytest.raises(kind, match=f"^/srv/ledger.db: .*{told}") as caught:
+        raise unusable(Path("/srv/ledger.db"), OSError(code, os.strerror(code)))
+
+    assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("create", [True, False])
+@pytest.mark.parametrize(("folder_mode", "file_mode"), [(0o755, 0o444), (0o555, 0o444), (0o755, 0o000), (0o000, 0o600)])
+def test_a_ledger_without_rights_says_whose_to_check(
+    tmp_path: Path, folder_mode: int, file_mode: int, *, create: bool
+) -> None:
+    """Read-only, unreadable, in a folder that nobody may enter: the file, and what to do; nothing is changed."""
+    file = tmp_path / "data" / "ledger.db"
+    engine = connect(file)
+    settle(engine)
+    engine.dispose()
+    before = file.read_bytes()
+    file.chmod(file_mode)
+    file.parent.chmod(folder_mode)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    try:
+        with unprivileged(), pytest.raises(LedgerError, match=f"{file}: the ledger cannot be used .*{RIGHTS}"):
+            Ledger(connect(file, create=create)).record("key", "value")
+    finally:
+        file.parent.chmod(0o755)
+        file.chmod(0o600)
+
+    assert file.read_bytes() == before
 
 
 def test_connections_are_prepared(tmp_path: Path) -> None:

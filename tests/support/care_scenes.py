@@ -1,4 +1,4 @@
-"""Scenes of commands that care for what is there: a replay, a purge and the making of a new ledger, killed."""
+"""Scenes of commands that care for what is there, killed: replay, purge, the making of a new ledger, upgrade."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ from truth_frames import differences, lake_tables
 
 from harvester.lake.layout import Places
 from harvester.lake.schema import REVISIONS
-from harvester.sandbox import Running, Settings, serving
+from harvester.sandbox import Faults, Running, Settings, serving
 
 EARLIER = timedelta(hours=5, minutes=30)
 """How much earlier than in UTC a wall clock of Kolkata shows the same."""
@@ -28,7 +28,9 @@ STEPS = ["raw", "quarantine", "tables", "ledger", "master", "shred", "copies"]
 
 
 class Cared(Scene):
-    """Something that begins with a lake, which is made once."""
+    """Something that begins with a lake, which is made once, and needs no answer of a cloud."""
+
+    silent = True
 
     async def furnish(self, place: Place) -> None:
         """Make the lake."""
@@ -54,7 +56,6 @@ class Replay(Cared):
 
     name = "replay"
     settings = Settings(**SMALL)
-    forced = True
 
     def arguments(self) -> tuple[str, ...]:
         """Return the command; it corrects the zone of one plant."""
@@ -73,7 +74,9 @@ class Replay(Cared):
 
     async def killed(self, world: World) -> list[str]:
         """Look at the rows, which may be as before or as afterwards, and at what a replay does not touch."""
-        problems = [*unreadable(world.lake), *wrong_rows(world.lake, (self.truths[0], self._right))]
+        problems = list(unreadable(world.lake))
+        if not problems:
+            problems += wrong_rows(world.lake, (self.truths[0], self._right), lake_tables(world.lake))
         if world.kept().days != self._settled:
             problems.append("the ledger calls other days settled than before")
         if packs(world.lake) != self._packs:
@@ -133,7 +136,6 @@ class Purge(Cared):
     variables: ClassVar[dict[str, str]] = {
         "HARVESTER_HARVEST__SETS": json.dumps(["EnergyBalance", "PowerDc", "EnergyAndPowerPv"])
     }
-    forced = True
 
     @classmethod
     def cloud(cls) -> AbstractAsyncContextManager[Running]:
@@ -219,7 +221,6 @@ class Rebuild(Cared):
     name = "ledger rebuild"
     command = ("ledger", "rebuild", "--force")
     settings = Settings(**SMALL)
-    forced = True
 
     async def made(self, world: World) -> None:
         """Harvest a day, which makes a snapshot, and then the others."""
@@ -282,4 +283,74 @@ def content(ledger: Path) -> object:
         return [sorted(db.execute(query).fetchall(), key=repr) for query in queries]
 
 
-CARE: Sequence[type[Scene]] = (Replay, Purge, Rebuild)
+class Upgrade(Cared):
+    """Files from before some channels were known get their columns, one by one.
+
+    Killed wherever, each row is as it was, and whatever column is new is null.
+    """
+
+    name = "lake upgrade"
+    command = ("lake", "upgrade")
+    settings = Settings(**SMALL)
+
+    async def made(self, world: World) -> None:
+        """Harvest, and then a day on which channels come that nobody knew."""
+        end = await world.run("backfill", *SPAN)
+        assert end.code == 0, end.err
+        self.running.cloud.faults = Faults(surplus=1.0)
+        later = str(LAST + timedelta(days=1))
+        end = await world.run("backfill", "--from", later, "--to", later)
+        assert end.code == 0, end.err
+        self._rows, self._ledger, self._packs = every_row(world.lake), content(world.ledger), packs(world.lake)
+        assert incomplete(world.lake)
+
+    async def killed(self, world: World) -> list[str]:
+        """Look at the rows, and at what an upgrade does not touch."""
+        problems = list(unreadable(world.lake))
+        rows = {} if problems else every_row(world.lake)
+        changed = [file for file, frame in rows.items() if file not in self._rows or not frame.equals(self._rows[file])]
+        problems += [f"{file} has other rows" for file in changed]
+        if rows.keys() != self._rows.keys():
+            problems.append("there are other files than before")
+        if (content(world.ledger), packs(world.lake)) != (self._ledger, self._packs):
+            problems.append("the ledger or the raw archive has changed")
+        return problems
+
+    async def finished(self, world: World, _end: End) -> list[str]:
+        """Look for files that lack a column still; another upgrade finds nothing to do, and a check finds nothing."""
+        again = await world.question("lake", "upgrade", "--json")
+        checked = await world.question("lake", "check", "--json")
+        problems = [f"{file} lacks {columns}" for file, columns in incomplete(world.lake).items()]
+        if (again.code, again.json) != (0, {"rewritten": [], "unreadable": []}):
+            problems.append(f"another upgrade: {again.code}, {again.out}, {again.err}")
+        if (checked.code, checked.json) != (0, []):
+            problems.append(f"a check: {checked.code}, {checked.out}, {checked.err}")
+        return [*await self.killed(world), *problems]
+
+
+def every_row(root: Path) -> dict[str, pl.DataFrame]:
+    """Return the rows of each file in their order, without columns that hold nothing."""
+    found = {}
+    for file in sorted(root.rglob("*.parquet")):
+        frame = pl.read_parquet(file, hive_partitioning=False)
+        filled = [name for name in sorted(frame.columns) if frame.get_column(name).null_count() < frame.height]
+        found[str(file.relative_to(root))] = frame.select(filled)
+    return found
+
+
+def incomplete(root: Path) -> dict[str, set[str]]:
+    """Return the files that lack columns which others of their table have."""
+    files: dict[str, dict[str, set[str]]] = {}
+    for file in sorted(root.rglob("*.parquet")):
+        path = file.relative_to(root)
+        files.setdefault(path.parts[0], {})[str(path)] = set(pl.read_parquet_schema(file))
+    every = {table: set().union(*columns.values()) for table, columns in files.items()}
+    return {
+        path: lacking
+        for table, columns in files.items()
+        for path, held in columns.items()
+        if (lacking := every[table] - held)
+    }
+
+
+CARE: Sequence[type[Scene]] = (Replay, Purge, Rebuild, Upgrade)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from harvest_scenes import RECENT, harvested_days
 from journeys import SMALL, SPAN, TODAY, Scene
 from killing import Child, End, World
+from spent import Asked, Kept
 from truth_frames import days
 
 from harvester.lake.layout import Places
@@ -76,6 +77,11 @@ class Shards(Scene):
             if survived.code:
                 problems.append(f"shard {self._survivor} ended with {survived.code}: {survived.err[-2000:]}")
         return [*problems, *await super().finished(world, end)]
+
+    def of_the_killed(self, asked: Sequence[Asked], kept: Kept) -> Sequence[Asked]:
+        """Return the requests about plants of its part."""
+        mine = int(self._victim[0]) - 1
+        return [one for one in asked if one.about and kept.parts.get(one.about[0], 0) % 2 == mine]
 
     async def left(self, _world: World) -> None:
         """End the other where it is at work still."""

@@ -1,10 +1,11 @@
 """Scenes of harvests that are killed: a first one, one that changes values, one with owners' tokens, and a daemon."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
 
+from archived import lone_bodies, wrong_quarantine
 from connecting import KEY, code_configured, connected
 from journeys import ANN, BOB, FIRST, LAST, SMALL, SPAN, TODAY, Place, Scene
 from killing import End, World
@@ -49,17 +50,30 @@ class Backfill(Scene):
         await super().furnish(place)
         self._sums = true_sums(self.running.cloud, days(FIRST, LAST), NOW)
 
+    async def prepare(self, _world: World) -> None:
+        """Begin with nothing."""
+        self._lone: frozenset[str] = frozenset()
+
     async def killed(self, world: World) -> list[str]:
-        """Look at the lake, at its sums, and at what `gaps` says of it."""
+        """Look at the lake, its sums and what was put aside, and at what `gaps` says of it."""
         config = configured(self.running, world.folder, sma__owners=(ANN, BOB))
         gaps = wrong_gaps(config, self.truths[0], FIRST, LAST)
-        return [*await super().killed(world), *wrong_sums(world.lake, self._sums, whole=False), *gaps]
+        sums = wrong_sums(world.lake, self._sums, whole=False)
+        return [*await super().killed(world), *sums, *gaps, *self._quarantine_amiss(world, kills=1)]
 
     async def finished(self, world: World, end: End) -> list[str]:
         """Look at the whole lake; there are no gaps, as the command says."""
         asked = await world.question("gaps", *SPAN, "--json", "--check")
         gaps = [] if (asked.code, asked.out.strip()) == (0, "[]") else [f"gaps: {asked.code} {asked.out} {asked.err}"]
-        return [*await super().finished(world, end), *wrong_sums(world.lake, self._sums, whole=True), *gaps]
+        sums = wrong_sums(world.lake, self._sums, whole=True)
+        return [*await super().finished(world, end), *sums, *gaps, *self._quarantine_amiss(world, kills=0)]
+
+    def _quarantine_amiss(self, world: World, *, kills: int) -> Iterator[str]:
+        """Look for pairs of body and facts that are none; each of the *kills* since the last look may leave a body."""
+        yield from wrong_quarantine(world.lake)
+        before, self._lone = self._lone, lone_bodies(world.lake)
+        if len(new := self._lone - before) > kills:
+            yield f"{len(new)} quarantined bodies have no facts, such as {min(new)}"
 
 
 class Repair(Scene):
@@ -68,6 +82,7 @@ class Repair(Scene):
     name = "repair"
     command = ("repair", *SPAN, "--force")
     settings = Settings(**SMALL)
+    workers = 16
     forced = True
 
     async def furnish(self, place: Place) -> None:

@@ -7,17 +7,17 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from killing import Child, End, Nursery, Tables, World
 from running import accept_all
-from spent import Asked, Kept, Listener
+from spent import Asked, Kept, Listener, bearable
 from truth_frames import days, lake_tables, truth_tables
 
 from harvester.sandbox import Running, Settings, serving
@@ -50,20 +50,43 @@ IDLE = 8
 """Worlds in a row without a kill after which a step counts as one that is not come by again."""
 
 
+class Cost(NamedTuple):
+    """What a kill cost, in answers that have to be asked again as their days were not in the ledger yet."""
+
+    lost: int
+    bearable: int
+    """The most that it may be: see `spent.bearable`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What a child goes through that is not disturbed."""
+
+    steps: Sequence[str] = ()
+    """The names of those that it passes, each once, in their order."""
+    passed: int = 0
+    """How many it passes, with repetitions."""
+    seconds: float = LONGEST_MOMENT
+    """How long it lives, as far as that matters."""
+
+
 @dataclass(slots=True)
 class Tally:
     """What came of many kills."""
 
+    named: int = 0
+    """Steps that a child passes which is not disturbed, and in `killed_at` those of them at which one was killed."""
+    killed_at: int = 0
     kills: Counter[str] = field(default_factory=Counter)
     """By step; those at random moments by that name."""
     worlds: int = 0
     children: int = 0
     requests: int = 0
     """To the monitoring API, of all children."""
-    in_flight: list[int] = field(default_factory=list)
-    """Per kill: answers whose days were not in the ledger yet, and which had to be asked again therefore."""
+    costs: list[Cost] = field(default_factory=list)
+    """Of each kill, but for scenes in which all is wanted again anyway."""
     needless: int = 0
-    """Requests for what the ledger had when the child started: spent twice."""
+    """Requests for what the ledger had when the child started, or that the child itself had asked: spent twice."""
     limited: int = 0
     reconnected: int = 0
     """Owners who had to connect again: SMA had exchanged a refresh token, and the new one was not kept yet. It is good
@@ -71,6 +94,11 @@ class Tally:
     rows: int = 0
     """Of all lakes in the end."""
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def dear(self) -> int:
+        """How many kills cost more than a kill may."""
+        return sum(cost.lost > cost.bearable for cost in self.costs)
 
     @property
     def twice(self) -> float:
@@ -93,8 +121,12 @@ class Scene:
     last: ClassVar[date] = LAST
     spoiled: ClassVar[int] = 0
     """Answers that each child cannot read at first."""
+    workers: ClassVar[int] = 2
+    """Requests that a child has in flight: so few that what a kill may cost is less than the whole work."""
     forced: ClassVar[bool] = False
-    """Whether all of it is wanted again, so that nothing is spent twice."""
+    """Whether all of it is wanted again by each child, so that what one had before counts for nothing."""
+    silent: ClassVar[bool] = False
+    """Whether it is work for which nothing is to be asked."""
 
     def __init__(self, running: Running, tally: Tally) -> None:
         self.running, self.tally = running, tally
@@ -153,6 +185,10 @@ class Scene:
         """Say what is wrong in the end."""
         return [*world.amiss(*self.truths), *world.unlike(self.truths[0])]
 
+    def of_the_killed(self, asked: Sequence[Asked], _kept: Kept) -> Sequence[Asked]:
+        """Return those of the requests that the child has made which was killed."""
+        return asked
+
     async def left(self, world: World) -> None:
         """End whatever is at work in a *world* still."""
 
@@ -163,10 +199,7 @@ class Stage:
     def __init__(self, scene: Scene, nursery: Nursery, folder: Path, tally: Tally) -> None:
         self.scene, self.nursery, self.folder, self.tally = scene, nursery, folder, tally
         self._listener = Listener.of(scene.running)
-        self.longest = 0
-        """How many steps a child passes that is not disturbed."""
-        self.seconds = LONGEST_MOMENT
-        """How long it lives."""
+        self.course = Course()
 
     async def steps(self) -> list[str]:
         """Harvest a world undisturbed and return the names of the steps that were passed, in their order."""
@@ -175,12 +208,12 @@ class Stage:
             self._listener.spoil, began = self.scene.spoiled, time.monotonic()
             try:
                 end = await self.scene.lived(world, record=True)
-                self.seconds = min(time.monotonic() - began, LONGEST_MOMENT)
+                seconds = min(time.monotonic() - began, LONGEST_MOMENT)
                 await self._finished(world, end)
             finally:
                 await self.scene.left(world)
-            self.longest = len(end.steps)
-            return list(dict.fromkeys(end.steps))
+            self.course = Course(tuple(dict.fromkeys(end.steps)), len(end.steps), seconds)
+            return list(self.course.steps)
 
     async def journey(self, chosen: Callable[[], Mapping[str, Any]], told: Callable[[], None] = lambda: None) -> None:
         """Harvest a world; each child gets the plan that is *chosen* then, until one comes to its end.
@@ -208,42 +241,54 @@ class Stage:
         """Return a place for one world, to be entered."""
         return Place(self.scene, self._listener, self.nursery, self.folder)
 
-    def at_random(self, steps: Sequence[str], chance: random.Random) -> Mapping[str, Any]:
+    def at_random(self, chance: random.Random) -> Mapping[str, Any]:
         """Return a plan that kills at the n-th time of a named step, at any step, or at a moment that is no step."""
         match chance.randrange(3):
             case 0:
-                return {"kill": {chance.choice(steps): chance.choice((1, 1, 2, 3, 5, 8))}}
+                return {"kill": {chance.choice(self.course.steps): chance.choice((1, 1, 2, 3, 5, 8))}}
             case 1:
-                return {"kill_at": chance.randrange(1, self.longest + 1)}
-        return {"moment": chance.uniform(0.05, self.seconds)}
+                return {"kill_at": chance.randrange(1, self.course.passed + 1)}
+        return {"moment": chance.uniform(0.05, self.course.seconds)}
 
     async def _survived_a_kill(self, world: World, plan: Mapping[str, Any]) -> bool:
         """Let a child live under a *plan*, and tell whether it was killed; look at what is left either way."""
-        kept, heard = world.kept(), len(self._listener.asked)
+        kept, heard, born = world.kept(), len(self._listener.asked), time.time()
         self._listener.spoil = self.scene.spoiled
         end = await self.scene.lived(world, **plan)
-        asked = self._listener.asked[heard:]
+        asked, after = self._listener.asked[heard:], world.kept()
         if end.code != SIGKILL:
-            self._count(asked, kept)
+            self._complain("at the end", self._uncalled_for(asked))
+            self._count(asked, kept, after)
             await self._finished(world, end)
             return False
         name = end.killed or "at a random moment"
         self.tally.kills[name] += 1
-        self._complain(f"killed {name}", await self.scene.killed(world))
-        after = world.kept()
-        self.tally.in_flight.append(sum(self._lost(one, after) for one in asked))
-        self._count(self._listener.asked[heard:], kept)
+        problems = [*self._uncalled_for(asked), *self._too_dear(asked, after, born)]
+        self._complain(f"killed {name}", [*problems, *await self.scene.killed(world)])
+        self._count(self._listener.asked[heard:], kept, after)
         return True
 
-    def _lost(self, asked: Asked, after: Kept) -> bool:
-        """Tell whether an answer had come that was not in the ledger when its child was killed."""
-        given = asked.about is not None and asked.status == HTTPStatus.OK
-        return given and not after.needless(asked, self.scene.first, self.scene.last)
+    def _uncalled_for(self, asked: Sequence[Asked]) -> Iterator[str]:
+        """Say whether anything was asked for work that needs no answer."""
+        if self.scene.silent and asked:
+            yield f"{len(asked)} requests, where nothing was to be asked, such as {asked[0].url}"
 
-    def _count(self, asked: Sequence[Asked], kept: Kept) -> None:
+    def _too_dear(self, asked: Sequence[Asked], after: Kept, born: float) -> Iterator[str]:
+        """Say whether a kill has cost more answers than it may; where all is wanted again, that cannot be told."""
+        if self.scene.forced:
+            return
+        answered = [one for one in self.scene.of_the_killed(asked, after) if one.answered]
+        lost = sum(not after.has(one, born) for one in answered)
+        cost = Cost(lost, bearable(answered, after.parts, self.scene.workers))
+        self.tally.costs.append(cost)
+        if cost.lost > cost.bearable:
+            yield f"{lost} of {len(answered)} answers have to be asked again, {cost.bearable} may be"
+
+    def _count(self, asked: Sequence[Asked], kept: Kept, after: Kept) -> None:
         self.tally.children += 1
         self.tally.requests += sum("/monitoring/" in one.url for one in asked)
         self.tally.limited += sum(one.status == HTTPStatus.TOO_MANY_REQUESTS for one in asked)
+        self.tally.needless += after.repeated(asked, self.scene.first, self.scene.last)
         if not self.scene.forced:
             self.tally.needless += sum(kept.needless(one, self.scene.first, self.scene.last) for one in asked)
 
@@ -277,6 +322,7 @@ class Place:
         }
         variables = {
             "HARVESTER_SMA__OWNERS": f"[{owners}]",
+            "HARVESTER_RATE__CONCURRENCY": str(scene.workers),
             **(rate if scene.settings.requests else {}),
             **scene.variables,
         }

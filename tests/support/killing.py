@@ -6,17 +6,18 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from archived import wrong_packs
 from looked_at import rows_a_day, unreadable, wrong_rows
 from running import Command, environment
-from spent import Kept, Listener, kept_of
+from spent import Kept, Listener, Name, kept_of
 from truth_frames import differences, lake_tables, snake
 
 from harvester.sandbox import Running
@@ -25,6 +26,7 @@ CHILD = Path(__file__).parents[1] / "faults" / "child"
 """Its `sitecustomize` names the steps of a child and ends it at one of them."""
 ROOT = Path(__file__).parents[2]
 Tables = Mapping[str, pl.DataFrame]
+Settled = Mapping[Name, Collection[date]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,8 @@ class Child:
     def send(self, number: int) -> None:
         """Send it a signal, unless it has ended."""
         if not self.code.done():
-            os.kill(self.process, number)
+            with suppress(ProcessLookupError):  # it has ended, and the nursery has not said so yet
+                os.kill(self.process, number)
 
     def kill(self) -> None:
         """Kill it."""
@@ -191,7 +194,14 @@ class World:
         """
         if spoiled := list(unreadable(self.lake)):
             return spoiled
-        return [*wrong_rows(self.lake, truths, still=still), *self._ledger_amiss(truths[0])]
+        settled = self.kept().days  # before the lake is looked at, where somebody may be at work
+        tables = lake_tables(self.lake) if self.lake.exists() else {}
+        return [
+            *wrong_rows(self.lake, truths, tables, still=still),
+            *wrong_packs(self.lake, settled),
+            *self._damage(),
+            *self._settled_amiss(settled, tables, truths[0]),
+        ]
 
     def unlike(self, truth: Tables) -> list[str]:
         """Say how the lake differs from the truth on the days that were asked for; a Week may have reached further."""
@@ -203,14 +213,16 @@ class World:
             table: asked for table, frame in tables.items() if frame.height and (asked := frame.filter(span)).height
         }
 
-    def _ledger_amiss(self, truth: Tables) -> Iterator[str]:
+    def _damage(self) -> Iterator[str]:
         if not self.ledger.exists() or not self.ledger.stat().st_size:
             return
         with closing(sqlite3.connect(self.ledger)) as db:
             if (found := db.execute("PRAGMA integrity_check").fetchone()) != ("ok",):
                 yield f"the ledger is damaged: {found}"
-        settled = self.kept().days  # before the lake is looked at, where somebody may be at work
-        have, want = rows_a_day(lake_tables(self.lake) if self.lake.exists() else {}), rows_a_day(truth)
+
+    def _settled_amiss(self, settled: Settled, tables: Tables, truth: Tables) -> Iterator[str]:
+        """Look for settled days whose rows are not all in the *tables* of the lake."""
+        have, want = rows_a_day(tables), rows_a_day(truth)
         for name, days in settled.items():
             called = (*name[:2], f"{'device' if name[1] else 'plant'}_{snake(name[2])}")
             for day in days:

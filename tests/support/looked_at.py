@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow.parquet as pq
 from holes import days_of, lacking, listed_gaps, still_due
 from spent import made
-from truth_frames import KEY, lake_tables, snake
+from truth_frames import KEY, snake
 
 from harvester.catalog import ENERGY_SETS
 from harvester.compose import readable
@@ -53,13 +53,13 @@ def unreadable(root: Path) -> Iterator[str]:
             yield f"{file} lies among the data"
 
 
-def wrong_rows(root: Path, truths: Sequence[Tables], *, still: bool = True) -> Iterator[str]:
+def wrong_rows(root: Path, truths: Sequence[Tables], tables: Tables, *, still: bool = True) -> Iterator[str]:
     """Look for rows that are there twice, and rows that are not the truth; with both readers.
 
-    *still* is whether nobody is at work, so that both see the same.
+    *tables* is what pyarrow reads; *still* is whether nobody is at work, so that both see the same.
     """
     with duckdb.connect() as db:
-        for table, frame in (lake_tables(root) if root.exists() else {}).items():
+        for table, frame in tables.items():
             key = [name for name in KEY if name in frame.columns]
             if not key:  # its first file was not finished
                 continue

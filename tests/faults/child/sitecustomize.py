@@ -167,7 +167,7 @@ class Plan:
 class System:
     """The functions as they were."""
 
-    replace, rename, unlink, fsync = os.replace, os.rename, os.unlink, os.fsync
+    replace, rename, link, unlink, fsync = os.replace, os.rename, os.link, os.unlink, os.fsync
     write, pwrite, ftruncate, chmod = os.write, os.pwrite, os.ftruncate, os.chmod
     write_bytes, touch = pathlib.Path.write_bytes, pathlib.Path.touch
     connect = sqlite3.connect
@@ -212,6 +212,7 @@ def watch_files(plan: Plan) -> None:
 
     os.replace = around("rename", System.replace, to)
     os.rename = around("rename", System.rename, to)
+    os.link = around("link", System.link, to)
     os.unlink = os.remove = around("unlink", System.unlink, at)
     os.chmod = around("chmod", System.chmod, at)
     os.fsync = fsync
