@@ -96,7 +96,17 @@ class _Saver:
         self._wake.set()
 
     async def run(self) -> None:
-        """Save whatever changes, and at once where credit is wanted, until it is closing, and then once more."""
+        """Save whatever changes, and at once where credit is wanted, until it is closing, and then once more.
+
+        Nobody waits for one that has failed: the run goes on without a record, and ends with the error.
+        """
+        try:
+            await self._keep_saving()
+        except BaseException:
+            self._pace.credit.give(self._pace.credit.mark(), math.inf, math.inf)
+            raise
+
+    async def _keep_saving(self) -> None:
         while not self._closing:
             self._wake.clear()
             await self._even()

@@ -152,6 +152,27 @@ async def test_nothing_leaves_before_it_is_recorded(time: Time, book: BudgetBook
     assert len(book.resumed(WHOLE, time.wall()).ages) == 20
 
 
+async def test_a_record_that_fails_unforeseen_leaves_nobody_waiting(time: Time, book: BudgetBook) -> None:
+    """The run goes on, and ends with the error."""
+    days: list[int] = []
+
+    def wall() -> datetime:
+        days.append(1)
+        if len(days) > 2:
+            raise ZeroDivisionError("a mistake")
+        return time.wall()
+
+    pace = pace_of(time)
+
+    async def run() -> None:
+        async with kept(pace, book, WHOLE, wall):
+            await spend(pace, 50)
+
+    with pytest.raises(ZeroDivisionError, match="a mistake"):
+        await run()
+    assert pace.spent == 50
+
+
 async def test_credit_that_is_too_old_is_none(time: Time, book: BudgetBook) -> None:
     """Where a busy machine has written nothing for long, the record of what may leave now comes first."""
     pace = pace_of(time)
