@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import shutil
 from collections import Counter
@@ -35,6 +36,8 @@ _LOGS = ("-wal", "-shm", "-journal")
 _FILES = (*_LOGS, "")
 """Files of one database, the logs before what they belong to: they must never be left behind for another one."""
 
+_WITHOUT_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK}
+"""What a file system says that knows no second name for a file."""
 _UNREAD = ("unable to open", "locked", "readonly")
 """What SQLite says of a database that it cannot look into."""
 
@@ -175,17 +178,33 @@ def _put(copy: Callable[[Path], object], file: Path, now: datetime) -> Path | No
 
 
 def _move_aside(file: Path, now: datetime) -> Path | None:
-    """Move *file* and its logs aside, also logs that are there without it; return what was moved, or its log."""
+    """Keep *file* and its logs aside, also logs that are there without it; return what is kept, or its log.
+
+    *file* itself stays in place as well until the new one takes it: wherever a kill comes, there is a ledger.
+    """
     aside = file.with_name(f"{file.name}.aside-{now:%Y%m%dT%H%M%S}")
     moved: list[Path] = []
-    for suffix in _FILES:
+    for suffix in _LOGS:
         with contextlib.suppress(FileNotFoundError):
             moved.append(Path(f"{file}{suffix}").rename(f"{aside}{suffix}"))
-    if aside in moved:
-        for suffix in _LOGS:  # whoever asked the old one meanwhile may have begun new logs; nothing is in them
-            Path(f"{file}{suffix}").unlink(missing_ok=True)
-        return aside
-    return moved[0] if moved else None
+    if not _linked(file, aside):
+        return moved[0] if moved else None
+    for suffix in _LOGS:  # whoever asked the old one meanwhile may have begun new logs; nothing is in them
+        Path(f"{file}{suffix}").unlink(missing_ok=True)
+    return aside
+
+
+def _linked(file: Path, aside: Path) -> bool:
+    """Give *file* the name *aside* too; False where there is none."""
+    try:
+        aside.hardlink_to(file)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno not in _WITHOUT_LINKS:
+            raise
+        file.rename(aside)
+    return True
 
 
 def remains(file: Path) -> list[Path]:

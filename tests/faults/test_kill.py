@@ -48,8 +48,8 @@ NAMED = {
         *("torn write master data", "before rename snapshot", "before unlink snapshot"),
     },
     "ledger rebuild": {
-        *("before commit inventory", "before commit days", "before rename ledger moved aside"),
-        *("after rename ledger moved aside", "torn write ledger", "before rename ledger", "after rename ledger"),
+        *("before commit inventory", "before commit days", "before link ledger moved aside"),
+        *("after link ledger moved aside", "torn write ledger", "before rename ledger", "after rename ledger"),
     },
     "lake upgrade": {
         *("torn write partition", "before rename partition", "after rename partition"),

@@ -235,6 +235,7 @@ class Rebuild(Cared):
         """Copy the lake; of every other one the ledger is lost."""
         await super().prepare(world)
         self._lost, self._worlds = bool(self._worlds % 2), self._worlds + 1
+        self._had = not self._lost
         if self._lost:
             for file in world.folder.glob("ledger.db*"):
                 file.unlink()
@@ -242,8 +243,9 @@ class Rebuild(Cared):
     async def killed(self, world: World) -> list[str]:
         """Look at the lake, which is not touched, and at the ledger."""
         there = content(world.ledger)
-        if there is None and not self._lost:
+        if there is None and self._had:
             return ["there is no ledger"]
+        self._had = there is not None
         if there not in (None, self._old, self._new):
             return ["the ledger is neither the old one nor the new one"]
         return world.amiss(*self.truths)
