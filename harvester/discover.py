@@ -65,6 +65,8 @@ async def reached(client: Client, inventory: Inventory, now: datetime) -> list[K
         raise NothingToAsk(f"{error}. There is no plant list at this address: check sma.monitoring_url.") from error
     except Retry as error:
         raise unreached(client.address, error) from error
+    except Skip as error:
+        raise NothingToAsk(f"{error}. Without a plant list nothing can be asked at {client.address}.") from error
 
 
 def unreached(address: str, error: Retry) -> NothingToAsk:
@@ -91,9 +93,14 @@ async def explore(
 ) -> list[Unexplored]:
     """Enumerate devices and sets of *plants*; trouble with one plant or device is told and costs no other."""
     trouble: list[Unexplored] = []
+    plants = list(plants)
+    offered = (s.series for part in {known.part for known in plants} for s in inventory.offered_series(part))
+    with_sets = {series.plant_id for series in offered if series.device_id is None}
 
     async def pull(known: KnownPlant) -> _Explored:
-        return await _explore(client, known.plant)
+        # where sets are known, a list of them that is not found takes none of them back
+        at_least = None if known.plant.plant_id in with_sets else [ENERGY_BALANCE.name]
+        return await _explore(client, known.plant, at_least)
 
     async with fetching(plants, pull, workers=workers, stop=stop) as outcomes:
         async for outcome in outcomes:
@@ -108,7 +115,8 @@ async def explore(
     return trouble
 
 
-async def _explore(client: Client, plant: Plant) -> _Explored:
+async def _explore(client: Client, plant: Plant, at_least: list[str] | None) -> _Explored:
+    """Enumerate a plant; *at_least* are the sets of the plant as a whole where no list of them is served."""
     trouble: list[Unexplored] = []
     if plant.start_up is None:  # the plant list may hold ids, names and zones only
         try:
@@ -117,13 +125,15 @@ async def _explore(client: Client, plant: Plant) -> _Explored:
             trouble.append(Unexplored(plant.plant_id, error))
     devices, before = await client.devices(plant.plant_id), len(trouble)
     async with asyncio.TaskGroup() as group:
-        tasks = {d.device_id: group.create_task(_sets(client, plant, d, trouble)) for d in devices}
-        of_plant = group.create_task(_sets(client, plant, None, trouble))
+        tasks = {d.device_id: group.create_task(_sets(client, plant, d, None, trouble)) for d in devices}
+        of_plant = group.create_task(_sets(client, plant, None, at_least, trouble))
     sets: dict[str | None, list[str] | None] = {device_id: task.result() for device_id, task in tasks.items()}
     return _Explored(plant, devices, {None: of_plant.result(), **sets}, trouble, whole=len(trouble) == before)
 
 
-async def _sets(client: Client, plant: Plant, device: Device | None, trouble: list[Unexplored]) -> list[str] | None:
+async def _sets(
+    client: Client, plant: Plant, device: Device | None, otherwise: list[str] | None, trouble: list[Unexplored]
+) -> list[str] | None:
     """Return the sets of the plant or of its *device*, None where they could not be asked for."""
     try:
         if device is not None:
@@ -131,7 +141,7 @@ async def _sets(client: Client, plant: Plant, device: Device | None, trouble: li
         return await client.plant_sets(plant.plant_id)
     except NotFound as error:
         if device is None:
-            return [ENERGY_BALANCE.name]  # no list of sets is documented for plants; this one every plant has
+            return otherwise  # no list of sets is documented for plants; EnergyBalance every plant has
         log.info("discover.no_sets", device_id=device.device_id, reason=str(error))
         return None  # a device that has none, or just now: what is known of it stays
     except AnswerError as error:

@@ -66,7 +66,8 @@ class Harvest:
         before = self._client.counts
         self.report.command = wanted.command
         await self._harvest(await self._enumerate(wanted.scope), wanted)
-        plan.refuse_nothing(wanted.scope, self.report.series)
+        if not self.report.misses:  # what could not be enumerated may be what was asked for
+            plan.refuse_nothing(wanted.scope, self.report.series)
         await asyncio.to_thread(publish_inventory, self._stores.lake.places, self._stores.inventory)
         return self._concluded(before)
 

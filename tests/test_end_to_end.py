@@ -127,7 +127,7 @@ async def test_a_killed_backfill_and_a_second_one_end_with_the_same_lake(tmp_pat
         second = await command(env, *span)
         lake, truth = lake_tables(tmp_path / "lake"), truth_tables(running.cloud, days(FIRST, LAST))
 
-    assert all(frame.height for frame in torn.values())
+    assert all(frame.height for frame in torn.values() if frame.width)  # a folder may wait for its first file
     assert second.code == 0
     assert differences(lake, truth) == []
 

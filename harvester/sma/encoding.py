@@ -17,6 +17,8 @@ except ImportError:
 _GZIP = frozenset({"gzip", "x-gzip"})
 _MAGIC = b"\x1f\x8b"
 _WRAPPED_GZIP, _WRAPPED, _BARE = 31, 15, -15
+_MEMBERS = 100
+"""Of gzip in one body; servers send one, and each costs a copy of what is left."""
 _DEFLATED = 8
 """Low half of the first byte of what is wrapped as RFC 1950 says; some servers send deflate bare."""
 
@@ -50,10 +52,15 @@ def _of_gzip(content: bytes, most: int) -> Unpacked:
     body, rest = _member(content, _WRAPPED_GZIP, most)
     if not rest:
         return Unpacked(body, content)
+    members = [body]
     while rest.startswith(_MAGIC):
-        more, rest = _member(rest, _WRAPPED_GZIP, most - len(body))
-        body += more
-    return Unpacked(body)
+        if len(members) == _MEMBERS:
+            raise ValueError(f"more than {_MEMBERS} members of gzip")
+        more, rest = _member(rest, _WRAPPED_GZIP, most)
+        members.append(more)
+        if sum(map(len, members)) > most:
+            raise ValueError(f"more than {most} bytes")
+    return Unpacked(b"".join(members))
 
 
 def _member(content: bytes, wrapping: int, most: int) -> tuple[bytes, bytes]:

@@ -113,7 +113,8 @@ def _command(folder: Path, *words: str) -> dict[str, Any]:
     settings = [] if words[0] == "sandbox" else ["--config", str(folder / "harvester.toml")]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HARVESTER_")}
     args = [sys.executable, "-m", "harvester", *words, *settings]
-    return {"args": args, "cwd": folder, "env": {**kept, "PYTHONPATH": str(folder)}}
+    # the second as the units and the image in deploy/ have it
+    return {"args": args, "cwd": folder, "env": {**kept, "PYTHONPATH": str(folder), "MALLOC_ARENA_MAX": "2"}}
 
 
 def _tail(folder: Path, name: str) -> str:

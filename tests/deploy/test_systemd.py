@@ -100,6 +100,7 @@ class TestUnits:
         service = settings(SYSTEMD / unit)
         loaded = dict(value.split(":") for value in service["LoadCredential"])
         handed = dict(value.split("=", 1) for value in service["Environment"])
+        assert handed.pop("MALLOC_ARENA_MAX") == "2"
 
         assert loaded == {name: f"/etc/sma-harvester/{name}" for name in ("client_id", "client_secret")}
         assert handed == {f"HARVESTER_SMA__{name.upper()}_FILE": f"%d/{name}" for name in loaded}

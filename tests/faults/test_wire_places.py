@@ -91,8 +91,7 @@ def codes(place: str, fault: str) -> set[int]:
         return {3}  # a plant could not be enumerated
     if place == "token" and fault in {"circle", "elsewhere", "http_404"}:
         return {2}  # nothing gives tokens there: the address is wrong
-    # a refusal may be called a failure, too
-    return {3, 4} if place == "plants" and fault in {"circle", "elsewhere", "http_401", "http_403"} else {4}
+    return {4}
 
 
 def told(outcome: Report | HarvestError) -> list[str]:

@@ -68,6 +68,13 @@ def test_several_members_are_one_body(body: bytes, more: bytes, padding: bytes) 
             unpack(content, "gzip", len(body + more) - 1)
 
 
+def test_members_without_end_are_refused() -> None:
+    """Each is a copy of the rest, so that many of them would keep the loop busy; a few hundred bytes do no harm."""
+    with pytest.raises(ValueError, match="more than 100 members"):
+        unpack(gzip.compress(b"") * 40_000, "gzip", PLENTY)
+    assert unpack(gzip.compress(b"x") * 100, "gzip", PLENTY).body == b"x" * 100
+
+
 def test_deflate_may_come_bare() -> None:
     """Without the wrapping that RFC 1950 asks for."""
     assert unpack(bare(b"x" * 99), "deflate", 99).body == b"x" * 99

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -275,8 +276,9 @@ def test_a_ledger_without_rights_says_whose_to_check(
     before = file.read_bytes()
     file.chmod(file_mode)
     file.parent.chmod(folder_mode)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    for folder in (tmp_path, *tmp_path.parents):
+        if not folder.stat().st_mode & stat.S_IXOTH:  # pytest's own folders are closed to everybody else
+            folder.chmod(0o755)
     try:
         with unprivileged(), pytest.raises(LedgerError, match=f"{file}: the ledger cannot be used .*{RIGHTS}"):
             Ledger(connect(file, create=create)).record("key", "value")

@@ -97,7 +97,7 @@ def _known(config: Config) -> set[SeriesKey]:
     with readable(config) as stores:
         plants = [p for p in stores.inventory.plants() if p.withdrawn_at is None and p.moved_to is None]
         here = {plant.plant.plant_id for plant in plants}
-        every = [s.series for part in {p.part for p in plants} for s in stores.inventory.offered_series(part)]
+        every = [s.series for part in {p.part for p in plants} for s in stores.inventory.every_series(part)]
     return {(s.plant_id, s.device_id or "", snake(s.set)) for s in every if s.plant_id in here}
 
 
