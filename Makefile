@@ -18,10 +18,11 @@ test-tools:  ## what some tests drive: Chromium and systemd (Debian), newman (np
 faults: $(READY)  ## more games, and others each time, of what can go wrong on the wire; EXAMPLES=200
 	WIRE_EXAMPLES=$(or $(EXAMPLES),200) $(BIN)/pytest -q --timeout 0 tests/faults/test_wire.py
 
-fuzz: $(READY)  ## look for answers that the decoder reads wrongly; SECONDS=60
+fuzz: $(READY)  ## look for answers that the decoder reads wrongly; SECONDS=60, or RUNS=2000 SEED=1, which are always the same
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
-	$(BIN)/python tests/faults/fuzz_decode.py -max_total_time=$(or $(SECONDS),60) -timeout=10
+	$(BIN)/python tests/faults/fuzz_decode.py -timeout=10 $(if $(SEED),-seed=$(SEED)) \
+	  $(if $(RUNS),-runs=$(RUNS),-max_total_time=$(or $(SECONDS),60))
 
 check: $(READY)  ## format, lint, types
 	$(BIN)/ruff format --check .

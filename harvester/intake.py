@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Protocol
 
 import structlog
@@ -107,6 +107,10 @@ class Part:
     """What the inventory knows of the series that may be asked."""
     asked: Asked = field(default_factory=Asked)
     """What this run has asked of them."""
+
+    def where(self, series: Series) -> tzinfo:
+        """Return the zone of the plant of *series*."""
+        return clock.zone(self.zones[series.plant_id])
 
 
 class Intake:
@@ -213,7 +217,7 @@ class Intake:
         """Archive what settles days and tell the ledger which days were covered; return them."""
         covered = [(each, tuple(self._reads(each, part))) for each in taken]
         reads = [read for _, days in covered for read in days]
-        learned = [fact for each in taken if (fact := each.learned())]
+        learned = [fact for each in taken if (fact := each.learned(part.where(each.payload.slice.series)))]
         self._archive(number, covered, part)
         self._stores.ledger.commit(reads, (), learned)
         for each, days in covered:
@@ -222,7 +226,7 @@ class Intake:
 
     def _commit_sums(self, _number: int, taken: Sequence[Taken], part: Part) -> Sequence[Read]:
         """Tell the ledger which Month, Year and Total were answered; no day is settled by them."""
-        zones = (clock.zone(part.zones[each.payload.slice.series.plant_id]) for each in taken)
+        zones = (part.where(each.payload.slice.series) for each in taken)
         self._stores.periods.commit(
             [
                 periods.read_of(each.payload, each.known.series_id, where, self._settle_after)
@@ -235,8 +239,7 @@ class Intake:
         """Tell which due days the answer is sure to have covered."""
         piece = taken.payload.slice
         sure = self.rule.covers(piece.date) if piece.period is Period.WEEK else frozenset({piece.date})
-        where = clock.zone(part.zones[piece.series.plant_id])
-        return taken.reads((day for day in piece.days if day in sure), where, self._settle_after)
+        return taken.reads((day for day in piece.days if day in sure), part.where(piece.series), self._settle_after)
 
     def _archive(self, number: int, covered: Sequence[tuple[Taken, Sequence[Read]]], part: Part) -> None:
         """Keep the answers that settle a day as they came: after the data, before the ledger says so."""

@@ -22,14 +22,16 @@ _QUIET = 8
 """A silent series is asked again after this share of its silence."""
 
 
-def lag_after(lag: int | None, *, came: bool, late: float = 0.0) -> int:
+def lag_after(lag: int | None, *, came: bool, late: float = 0.0, age: float = MOST_LAG) -> int:
     """Return the lag in seconds after asking for a row that *came*, or did not.
 
-    A row that came when it was asked for *late*, in seconds after it was expected, tells nothing of its lag.
+    A row that came when it was asked for *late*, in seconds after it was expected, tells nothing of its lag but that it
+    is no longer than its *age*, in seconds; that is believed by halves, as one row may come sooner than others.
     """
     known = FIRST_LAG if lag is None else lag
     if came:
-        return known if late > _LATE else int(known * _SOONER)
+        sooner = known if late > _LATE else int(known * _SOONER)
+        return min(sooner, max(int(age), known // 2))
     return min(max(int(known * _LATER), known + _LEAST_STEP), MOST_LAG)
 
 
