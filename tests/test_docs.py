@@ -105,8 +105,8 @@ class TestPages:
 
     def test_every_target_of_make_exists(self, page: str) -> None:
         """`make demo` and its like are in the Makefile."""
-        targets = set(re.findall(r"^(\w+):", text_of("Makefile"), flags=re.MULTILINE))
-        named = re.findall(r"(?:^(?:\$ )?|`)make ([a-z]+)\b", text_of(page), flags=re.MULTILINE)
+        targets = set(re.findall(r"^([\w-]+):", text_of("Makefile"), flags=re.MULTILINE))
+        named = re.findall(r"(?:^(?:\$ )?|`)make ([a-z-]+)\b", text_of(page), flags=re.MULTILINE)
 
         assert set(named) - targets == set()
 
