@@ -1,15 +1,14 @@
 """A lost ledger made again: what its snapshot knew stays settled, what the lake gained since is asked again."""
 
 import asyncio
-import os
 import re
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +17,7 @@ from typing import Any
 import polars as pl
 import polars.selectors as cs
 import pytest
+from nobody import unprivileged
 from running import accept_all, backfilled, command, configured, environment
 from truth_frames import days, differences, lake_tables, truth_tables
 
@@ -30,7 +30,6 @@ from harvester.sandbox import Running, Settings, serving
 FIRST = date(2026, 6, 1)
 HALF = date(2026, 6, 7)
 LAST = date(2026, 6, 14)
-NOBODY = 65534
 NOWHERE: Any = SimpleNamespace(url="http://127.0.0.1:9")
 """A cloud that is not asked."""
 NEW_DAYS = 7
@@ -249,18 +248,6 @@ async def test_what_lies_beside_a_snapshot_is_not_read(copied: dict[str, str], t
     assert done.code == 0, done.err
     assert (done.json["passed_over"], stale) == ([], None)
     assert known > 0
-
-
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """Be nobody for a while where the tests run as root, whom no mode binds."""
-    before = os.geteuid()
-    if before == 0:
-        os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(before)
 
 
 @pytest.mark.usefixtures("copied")

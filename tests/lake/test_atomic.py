@@ -10,23 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from nobody import unprivileged
 
 from harvester.errors import Full, LakeError
 from harvester.lake.atomic import TEMPORARY, forget_unfinished, refusal, replace_file, replace_with
-
-NOBODY = 65534
-
-
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """Be nobody for a while where the tests run as root, whom no mode binds."""
-    before = os.geteuid()
-    if before == 0:
-        os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(before)
 
 
 @contextmanager

@@ -5,8 +5,6 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatch
 from pathlib import Path
@@ -17,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from nobody import unprivileged
 
 from harvester.errors import LakeError
 from harvester.lake.decode import Decoded, decode
@@ -27,7 +26,6 @@ from harvester.lake.schema import REVISIONS
 from harvester.model import Payload, Period, Series, Slice
 
 DAY = date(2024, 6, 1)
-NOBODY = 65534
 DC = Partition("device_power_dc", DAY, 3)
 DC_BY_INDEX = Partition("device_power_dc_by_index", DAY, 3)
 AC = Partition("device_power_ac", DAY, 3)
@@ -307,18 +305,6 @@ def test_a_file_in_the_place_of_the_lake(places: Places, registry: Registry) -> 
         publish(places, 3, [answer(registry, 0, [row(0, 1.0)])])
 
     assert places.root.read_bytes() == b"a file"
-
-
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """Be nobody for a while where the tests run as root, whom no mode binds."""
-    before = os.geteuid()
-    if before == 0:
-        os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(before)
 
 
 @pytest.mark.parametrize("mode", [0o555, 0o000])

@@ -6,8 +6,7 @@ import errno
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from nobody import unprivileged
 from sqlalchemy.engine import Engine
 
 from harvester.errors import LedgerError, LedgerFull
@@ -22,20 +22,7 @@ from harvester.state import database, tables
 from harvester.state.database import connect, refusal, unusable
 from harvester.state.ledger import Ledger, Read
 
-NOBODY = 65534
 RIGHTS = "Check owner and mode of the ledger, of its -wal and -shm .* not mounted read-only"
-
-
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """Be nobody for a while where the tests run as root, whom no mode binds."""
-    before = os.geteuid()
-    if before == 0:
-        os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(before)
 
 
 def described(engine: Engine) -> dict[str, object]:
