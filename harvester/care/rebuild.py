@@ -200,6 +200,9 @@ def _linked(file: Path, aside: Path) -> bool:
         aside.hardlink_to(file)
     except FileNotFoundError:
         return False
+    except FileExistsError:  # of a rebuild that failed within the same second
+        if not aside.samefile(file):
+            raise
     except OSError as error:
         if error.errno not in _WITHOUT_LINKS:
             raise

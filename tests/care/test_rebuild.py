@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 import polars.selectors as cs
 import pytest
-from nobody import unprivileged
+from nobody import open_way, unprivileged
 from running import accept_all, backfilled, command, configured, environment
 from truth_frames import days, differences, lake_tables, truth_tables
 
@@ -255,8 +255,7 @@ def test_a_ledger_that_may_not_be_read_is_not_taken_for_a_damaged_one(tmp_path: 
     """Somebody else's, and whole for all that is known: refused with what to do, and nothing is moved."""
     file = tmp_path / "ledger.db"
     before = file.read_bytes()
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    open_way(tmp_path)
     tmp_path.chmod(0o777)
     file.chmod(0o000)
     try:
@@ -275,8 +274,7 @@ def test_a_folder_that_may_not_be_written_is_told(tmp_path: Path) -> None:
     file = tmp_path / "sealed" / "ledger.db"
     file.parent.mkdir()
     file.write_bytes(b"spoiled" * 1000)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    open_way(tmp_path)
     file.parent.chmod(0o555)
     try:
         with unprivileged(), pytest.raises(LedgerError, match="Check owner and mode of the ledger") as caught:

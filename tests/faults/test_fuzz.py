@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wire_answers import ASKED, Asked, difference, payload
+from wire_answers import ASKED, Asked, difference, forgiven, payload
 
 from harvester import log
 from harvester.errors import BadBody, HarvestError
@@ -111,8 +111,7 @@ def test_a_damaged_answer_gives_no_row_that_is_not_there(body: bytes, seed: int)
         decoded = decode(spoiled, registry, ZONES)
     if damaged.count(b"T24:") + damaged.count(b":60") == 0:
         found = difference(spoiled, decoded, strict=False)
-        # "2-06-01T..." is a stamp to the decoder, of a year in which no plant has measured: that row alone is refused
-        assert found == "" or found.startswith("not called bad, though it is: stamp")
+        assert found == "" or forgiven(found, spoiled)
 
 
 def answer(rows: str, head: str = PLANT) -> bytes:

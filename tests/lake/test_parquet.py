@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from nobody import unprivileged
+from nobody import open_way, unprivileged
 
 from harvester.errors import LakeError
 from harvester.lake.decode import Decoded, decode
@@ -312,8 +312,7 @@ def test_a_lake_that_may_not_be_written(tmp_path: Path, places: Places, registry
     """A folder without rights is a clear refusal, and the old file stays."""
     publish(places, 3, [answer(registry, 0, [row(0, 1.0)])])
     piece, before = answer(registry, 1, [row(0, 2.0)]), files(places)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    open_way(tmp_path)
     places.file(DC).parent.chmod(mode)
     try:
         with unprivileged(), pytest.raises(LakeError, match=r"Permission denied|not writable"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-import stat
 from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from nobody import unprivileged
+from nobody import open_way, unprivileged
 from sqlalchemy.engine import Engine
 
 from harvester.errors import LedgerError, LedgerFull
@@ -263,9 +262,7 @@ def test_a_ledger_without_rights_says_whose_to_check(
     before = file.read_bytes()
     file.chmod(file_mode)
     file.parent.chmod(folder_mode)
-    for folder in (tmp_path, *tmp_path.parents):
-        if not folder.stat().st_mode & stat.S_IXOTH:  # pytest's own folders are closed to everybody else
-            folder.chmod(0o755)
+    open_way(tmp_path)
     try:
         with unprivileged(), pytest.raises(LedgerError, match=f"{file}: the ledger cannot be used .*{RIGHTS}"):
             Ledger(connect(file, create=create)).record("key", "value")

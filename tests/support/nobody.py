@@ -1,8 +1,10 @@
 """Without the rights of root, for tests of what modes forbid."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 NOBODY = 65534
 
@@ -17,3 +19,10 @@ def unprivileged() -> Iterator[None]:
         yield
     finally:
         os.seteuid(before)
+
+
+def open_way(folder: Path) -> None:
+    """Let everybody reach *folder*: pytest's own folders above it are closed to all but their owner."""
+    for each in (folder, *folder.parents):
+        if not each.stat().st_mode & stat.S_IXOTH:
+            each.chmod(0o755)

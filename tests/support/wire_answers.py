@@ -60,6 +60,19 @@ def difference(payloads: Sequence[Payload], decoded: Decoded, *, strict: bool) -
     return _missed(decoded, wanted) if whole else _invented(decoded, wanted)
 
 
+def forgiven(found: str, payloads: Sequence[Payload]) -> bool:
+    """Tell whether the decoder is kinder than the slow reader, and may be.
+
+    To spaces and signs in a stamp, and to bytes that are no text where nobody reads: beside the rows.
+    """
+    if found.startswith("not called bad, though it is: stamp"):
+        return True
+    texts = [each.body.decode("utf-8", "replace") for each in payloads]
+    spoiled = [json.loads(text)["set"] for text in texts if "\ufffd" in text]
+    beside = "\ufffd" not in json.dumps(spoiled, ensure_ascii=False)
+    return found.startswith("not called bad, though it is: 'utf-8'") and beside
+
+
 def _may_be_bad(told: Bad, rows: Sequence[Row], payload: Payload) -> bool:
     """Tell whether an answer is bad in part for a row that cannot be placed."""
     return told.partial and len(rows) < len(slowly(payload.body))
