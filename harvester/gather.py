@@ -9,17 +9,15 @@ from harvester.lake.answers import Bad
 from harvester.lake.decode import DayCount, Decoded, decode
 from harvester.lake.layout import Places
 from harvester.lake.packing import Packed, packed
-from harvester.lake.parquet import Written, publish
-from harvester.lake.period_rows import decode_periods
-from harvester.lake.pressed import PressedPiece, press
+from harvester.lake.parquet import Written, publish, publish_periods
+from harvester.lake.period_rows import DecodedPeriods, decode_periods
+from harvester.lake.readings import Readings, by_day
 from harvester.lake.registry import Registry
 from harvester.model import Payload, Slice
 from harvester.plan import Batch
 
 DECODE_BYTES = 4 * 1024 * 1024
 """Raw answers that are decoded at once: enough to share the overhead, little enough to be forgotten soon."""
-HELD_BYTES = 16 * 1024 * 1024
-"""Decoded rows that a batch may hold as they are; those of a larger one are pressed."""
 PUBLISH_ROWS = 600_000
 """Rows that may wait for the rest of their batch, and would have to be asked again after a kill."""
 
@@ -35,8 +33,10 @@ class Gathering:
     """Whether the answers are wanted as they came, for the archive."""
     payloads: list[Payload] = field(default_factory=list)
     """Answers not decoded yet."""
-    pieces: list[Decoded | PressedPiece] = field(default_factory=list)
-    """Answers decoded but not published."""
+    pieces: list[Readings] = field(default_factory=list)
+    """Rows decoded but not published."""
+    sums: list[DecodedPeriods] = field(default_factory=list)
+    """The same of a batch of sums."""
     counts: list[DayCount] = field(default_factory=list)
     bad: list[Bad] = field(default_factory=list)
     """What else is known of them."""
@@ -61,35 +61,40 @@ class Gathering:
         """Decode what came since the last time."""
         if not self.payloads:
             return
-        read = decode_periods if self.batch.summed else decode
-        piece = read(self.payloads, registry, zones)
-        self.pieces.append(piece)
+        piece = self._decoded(registry, zones)
         self.counts += piece.counts
         self.bad += piece.bad
-        self.rows += piece.rows.height
         spoiled = {id(bad.payload) for bad in piece.bad}
         good = [payload for payload in self.payloads if id(payload) not in spoiled]
         if self.bodies and not self.batch.summed:
             self.packed.update((payload.slice, packed(payload)) for payload in good)
         self.answered.extend(p if id(p) in spoiled else replace(p, body=b"", gzip=None) for p in self.payloads)
         self.payloads, self.bytes = [], 0
-        self._make_room()
 
-    def _make_room(self) -> None:
-        """Press what waits, if it is much."""
-        loose = [piece for piece in self.pieces if isinstance(piece, Decoded)]
-        if not self.batch.summed and sum(piece.size for piece in loose) > HELD_BYTES:
-            self.pieces = [press(piece) if isinstance(piece, Decoded) else piece for piece in self.pieces]
+    def _decoded(self, registry: Registry, zones: Mapping[str, str]) -> Decoded | DecodedPeriods:
+        if self.batch.summed:
+            sums = decode_periods(self.payloads, registry, zones)
+            self.sums.append(sums)
+            return sums
+        piece = decode(self.payloads, registry, zones)
+        self.pieces.append(piece.readings)
+        self.rows += piece.readings.rows.height
+        return piece
 
     def publish(self, places: Places) -> Published:
         """Write what is decoded, and forget it; raises `LakeError` with nothing forgotten."""
-        if not self.pieces:
+        if not (self.pieces or self.sums):
             return Published(Written(), (), (), (), {})
-        written = publish(places, self.batch.part, self.pieces)
+        written = self._written(places)
         done = Published(written, tuple(self.answered), tuple(self.counts), tuple(self.bad), self.packed)
-        self.pieces, self.counts, self.bad = [], [], []
+        self.pieces, self.sums, self.counts, self.bad = [], [], [], []
         self.answered, self.packed, self.rows = [], {}, 0
         return done
+
+    def _written(self, places: Places) -> Written:
+        if self.batch.summed:
+            return publish_periods(places, self.batch.part, self.sums)
+        return publish(places, self.batch.part, self.pieces[-1].table, by_day(self.pieces))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,11 @@ from harvester.errors import AnswerError, BadBody, NotFound, Rejected
 from harvester.fetch import Failed, Outcome, fetching
 from harvester.gather import DECODE_BYTES, PUBLISH_ROWS, Gathering, Published
 from harvester.lake.answers import Bad
-from harvester.lake.decode import ROWS_OF_A_DAY, DayCount
+from harvester.lake.decode import DayCount
 from harvester.lake.lake import Lake, establish
 from harvester.lake.quarantine import Quarantine
 from harvester.lake.raw import Archive, answer_of
+from harvester.lake.readings import ROWS_OF_A_DAY
 from harvester.lake.registry import Registry
 from harvester.model import WHOLE, Payload, Period, Series, Shard, Slice
 from harvester.plan import Batch

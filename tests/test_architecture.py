@@ -31,11 +31,11 @@ harvest care.purge care.unarchived daemon.counter lake.check lake.upgrade questi
 intake care.rebuild lake.contract lake.dictionary lake.energy lake.purge
 gather lake.evidence lake.inventory ops.lookout
 departures lake.parquet
-taken lake.fold lake.period_rows lake.pressed ops.alerts ops.watching ops.web owners.listing
+taken lake.fold lake.period_rows ops.alerts ops.watching ops.web owners.listing
 owners.standing questions.coverage_page questions.heatmap
 discover errand lake.decode lake.quarantine ops.connect ops.initial ops.metrics ops.outbox ops.pages owners.consents
 questions.coverage questions.dossier questions.gaps sma.code_client
-due care.entombing daemon.schedule lake.answers ops.attention ops.commented ops.connect_visits ops.gauges
+due care.entombing daemon.schedule lake.answers lake.readings ops.attention ops.commented ops.connect_visits ops.gauges
 ops.interview ops.records ops.standing questions.budget questions.explain questions.plausibility sma.client
 sma.owner_tokens
 config outlook lake.lake lake.merge lake.registry lake.rows lake.stamps ops.connect_link ops.contact questions.ages

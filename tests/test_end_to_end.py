@@ -110,23 +110,23 @@ async def test_two_backfills_at_once_lose_nothing(tmp_path: Path) -> None:
     assert differences(lake, truth) == []
 
 
-@pytest.mark.parametrize("wait", [0.3, 0.8, 1.5])
-async def test_a_killed_backfill_and_a_second_one_end_with_the_same_lake(tmp_path: Path, wait: float) -> None:
+@pytest.mark.parametrize("asked", [40, 55, 70])
+async def test_a_killed_backfill_and_a_second_one_end_with_the_same_lake(tmp_path: Path, asked: int) -> None:
     """SIGKILL in the middle leaves nothing torn; the next run goes on and ends with the truth."""
     async with serving(Settings(plants=3, devices=6, start=START, latency_seconds=0.02)) as running:
         accept_all(running)
         env = environment(running, tmp_path)
         span = ("backfill", "--from", str(FIRST), "--to", str(LAST))
         process = await started(env, *span)
-        while running.cloud.counts.monitoring < 40:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(wait - 0.3)
+        while running.cloud.counts.monitoring < asked and process.returncode is None:
+            await asyncio.sleep(0.005)
         process.kill()
         await process.communicate()
         torn = lake_tables(tmp_path / "lake")
         second = await command(env, *span)
         lake, truth = lake_tables(tmp_path / "lake"), truth_tables(running.cloud, days(FIRST, LAST))
 
+    assert process.returncode == -signal.SIGKILL
     assert all(frame.height for frame in torn.values() if frame.width)  # a folder may wait for its first file
     assert second.code == 0
     assert differences(lake, truth) == []

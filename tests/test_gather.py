@@ -7,12 +7,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from harvester import gather
 from harvester.errors import LakeError
 from harvester.gather import Gathering
 from harvester.lake.layout import Partition, Places
 from harvester.lake.parquet import Written
-from harvester.lake.pressed import PressedPiece
 from harvester.lake.registry import Registry
 from harvester.model import Payload, Period, Series, Slice
 from harvester.plan import Batch
@@ -85,19 +83,11 @@ def test_to_decode_nothing_is_nothing(gathering: Gathering, registry: Registry) 
     assert gathering.pieces == []
 
 
-@pytest.mark.parametrize("held", [gather.HELD_BYTES, 0], ids=["loose", "pressed"])
-def test_portions_are_published_together(
-    gathering: Gathering, registry: Registry, places: Places, monkeypatch: pytest.MonkeyPatch, held: int
-) -> None:
-    """Portions decoded one after the other, a new channel between them, go into one file of the batch's part.
-
-    That they are too much to be held as they are makes no difference.
-    """
-    monkeypatch.setattr(gather, "HELD_BYTES", held)
+def test_portions_are_published_together(gathering: Gathering, registry: Registry, places: Places) -> None:
+    """Portions decoded one after the other, a new channel between them, go into one file of the batch's part."""
     for payload in (answer("7", "2024-06-01T12:00:00"), answer("8", "2024-06-01T12:00:00", gust=4.0)):
         gathering.take(payload)
         gathering.decode(registry, ZONES)
-    assert {isinstance(piece, PressedPiece) for piece in gathering.pieces} == {held == 0}
     published = gathering.publish(places)
     found = pl.read_parquet(places.file(Partition("device_sensor", DAY, 5)), hive_partitioning=False)
 

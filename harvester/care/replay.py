@@ -22,6 +22,7 @@ from harvester.lake.fold import Replaying, fold
 from harvester.lake.layout import Pack, Partition
 from harvester.lake.parquet import Written, publish, read
 from harvester.lake.raw import Answer, Archive
+from harvester.lake.readings import Readings
 from harvester.lake.replays import Replayed, correction, read_replays, record_replay
 from harvester.model import Payload, Series
 from harvester.plan import Scope
@@ -138,8 +139,8 @@ class Replay:
                 last=last,
                 corrected=frozenset(self._order.zones),
             )
-            folded = fold(pieces, lambda name, day: read(self._places.file(Partition(name, day, part))), replaying)
-            self._outcome.add(publish(self._places, part, [folded]))
+            days = fold(pieces, lambda name, day: read(self._places.file(Partition(name, day, part))), replaying)
+            self._outcome.add(publish(self._places, part, pieces[-1][1].table, days))
 
     def _found(self, part: int, table: str, week: date) -> Iterator[_Found]:
         """Yield the archived answers that may hold rows of *week*: a `Week` reaches into the ones around it."""
@@ -158,7 +159,7 @@ class Replay:
             log.warning("replay.damaged_pack", pack=str(pack.path), reason=str(error))
             self._outcome.damaged[pack] = str(error)
 
-    def _decoded(self, portion: Sequence[_Found]) -> Iterator[tuple[int, Decoded]]:
+    def _decoded(self, portion: Sequence[_Found]) -> Iterator[tuple[int, Readings]]:
         """Yield the rows of a portion; of each series the oldest answer is in generation 0, the next one in 1."""
         bodies = self._bodies(portion)
         self._unusable |= {each.answer.sha256 for each in portion} - bodies.keys()
@@ -174,7 +175,7 @@ class Replay:
                 decoded = decode(payloads, self._stores.registry, some.zones, some.corrected)
                 self._outcome.answers += len(payloads)
                 self._tell_bad(decoded, some.answers)
-                yield number, decoded
+                yield number, decoded.readings
 
     def _bodies(self, portion: Sequence[_Found]) -> dict[bytes, bytes]:
         wanted = {each.answer.sha256 for each in portion}

@@ -1,4 +1,4 @@
-"""Many raw answers to one typed frame: the hot path. Runs in a worker thread; knows no file.
+"""Many raw answers to typed rows: the hot path. Runs in a worker thread; knows no file.
 
 What comes in is not trusted. An answer that cannot be read is a `Bad` with the reason, and costs no other answer
 anything; where only some stamps are impossible the other rows are kept, and the answer is bad all the same.
@@ -18,29 +18,10 @@ from harvester import clock
 from harvester.catalog import RESOLUTION_MINUTES
 from harvester.lake import stamps
 from harvester.lake.answers import Bad, DeviceNamed, Envelope, PlantNamed, Reply, Stack, read_all
+from harvester.lake.readings import ANSWER, Readings
 from harvester.lake.registry import Registry
-from harvester.lake.rows import ELEMENTS, array_column, explode
-from harvester.lake.schema import INSTANT, Column, TableSchema, polars_schema
+from harvester.lake.schema import WALL_CLOCK
 from harvester.model import Payload, Period, Slice
-
-MARKS = ("_date", "_whole", "_repeats")
-"""Columns beside the table's own: the partition's day; whether the answer was asked for that whole day; whether
-that day repeats an hour."""
-
-ROWS_OF_A_DAY = 2
-"""A `Week` may touch a neighbouring day with the one row stamped at midnight; more rows mean that it covers it."""
-
-_KEYS = pl.Schema(
-    {
-        "_body": pl.UInt32(),
-        "plant_id": pl.String(),
-        "device_id": pl.String(),
-        "interval_minutes": pl.Int16(),
-        "harvested_at": INSTANT,
-        "_asked": pl.Date(),
-        "_rows": pl.UInt32(),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +39,12 @@ class DayCount:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The rows of many answers to one measurement set at one level."""
+    """Many answers to one measurement set at one level."""
 
-    table: TableSchema
-    rows: pl.DataFrame
-    """Columns of the table, and `MARKS`."""
-    by_index: pl.DataFrame | None
-    """Columns of the companion table, and `MARKS`; None where the set has no array channel."""
+    readings: Readings
+    """Their rows."""
     counts: tuple[DayCount, ...]
     bad: tuple[Bad, ...]
-
-    @property
-    def size(self) -> int:
-        """Return about how many bytes of memory the rows take."""
-        frames = [self.rows] if self.by_index is None else [self.rows, self.by_index]
-        return sum(int(frame.estimated_size()) for frame in frames)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +89,9 @@ def decode(
             placed.extend(found)
             bad.extend(spoiled)
     bad.extend(Bad(some.replies[0].payload, some.lost, partial=True) for some in placed if some.lost)
+    readings = Readings.of(table, _answers(placed), pl.concat(some.frame for some in placed) if placed else _no_rows())
     replies = [reply for some in placed for reply in some.replies]
-    rows = _joined(placed, replies, table)
-    return Decoded(table, *split(rows, table, MARKS), _counts(rows, replies), tuple(bad))
+    return Decoded(readings, _counts(readings.runs, replies), tuple(bad))
 
 
 _Run = tuple[int | None, str, Stack]
@@ -197,31 +169,15 @@ def ids_of(piece: Slice, envelope: Envelope) -> tuple[str, str | None]:
     return str(plant.plant_id or piece.series.plant_id), device_id and str(device.device_id or device_id)
 
 
-def _joined(placed: Sequence[_Placed], replies: Sequence[Reply], table: TableSchema) -> pl.DataFrame:
-    """Put the rows of all answers under one another, each with its keys and marks; `_body` counts *replies*."""
-    minutes_and_heights = [(some.minutes, height) for some in placed for height in some.heights]
-    if not any(height for _, height in minutes_and_heights):
-        arrays = {array_column(c.name): ELEMENTS for c in table.arrays}
-        marks = {"_body": pl.UInt32, "_date": pl.Date, "_whole": pl.Boolean, "_repeats": pl.Boolean}
-        return pl.DataFrame(schema={"device_id": pl.String, **polars_schema(table.columns), **arrays, **marks})
-    keys = [
-        (n, *ids_of(r.payload.slice, r.envelope), minutes, r.payload.asked_at, _asked(r.payload.slice), height)
-        for n, (r, (minutes, height)) in enumerate(zip(replies, minutes_and_heights, strict=True))
+def _answers(placed: Sequence[_Placed]) -> pl.DataFrame:
+    """Return what every answer says of all its rows."""
+    said = [
+        (*ids_of(piece, reply.envelope), some.minutes, reply.payload.asked_at, _asked(piece), height)
+        for some in placed
+        for reply, height in zip(some.replies, some.heights, strict=True)
+        for piece in (reply.payload.slice,)
     ]
-    each = pl.DataFrame(keys, schema=_KEYS, orient="row")
-    body = each.select(pl.col("_body").repeat_by("_rows").explode(empty_as_null=False)).to_series()
-    frame = pl.concat([some.frame for some in placed])
-    day = pl.col("local_time").dt.date()
-    return (
-        each.drop("_rows")[body]
-        .hstack(frame)
-        .with_columns(pl.col("time").cast(INSTANT), _date=day)
-        .with_columns(
-            _whole=pl.when(pl.col("_asked").is_not_null())
-            .then(pl.col("_asked") == pl.col("_date"))
-            .otherwise(pl.len().over("_body", "_date") >= ROWS_OF_A_DAY)
-        )
-    )
+    return pl.DataFrame(said, schema=ANSWER, orient="row")
 
 
 def _asked(piece: Slice) -> date | None:
@@ -229,26 +185,14 @@ def _asked(piece: Slice) -> date | None:
     return piece.date if piece.period is Period.DAY else None
 
 
-def split(frame: pl.DataFrame, table: TableSchema, marks: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-    """Return the rows of *table* and of its companion for arrays (None where it has none), both with *marks*."""
-    rows = frame.select(*(c.name for c in table.columns), *marks)
-    if not table.arrays:
-        return rows, None
-    names = _names(table.index_columns)
-    arrays = {c.name for c in table.arrays}  # a scalar may have the same name, but is not for this table
-    keep = [*(name for name in names if name not in {"index", *arrays}), *marks]
-    exploded = explode(frame, [array_column(c.name) for c in table.arrays], keep)
-    return rows, exploded.select(*names, *marks)
+def _no_rows() -> pl.DataFrame:
+    return pl.DataFrame(schema={"time": WALL_CLOCK, "local_time": WALL_CLOCK, "_repeats": pl.Boolean})
 
 
-def _names(columns: Sequence[Column]) -> list[str]:
-    return [column.name for column in columns]
-
-
-def _counts(frame: pl.DataFrame, replies: Sequence[Reply]) -> tuple[DayCount, ...]:
-    grouped = frame.group_by("_body", "_date", maintain_order=True)
-    counted = grouped.agg(pl.len(), pl.col("interval_minutes").first(), pl.col("time").max())
+def _counts(runs: pl.DataFrame, replies: Sequence[Reply]) -> tuple[DayCount, ...]:
+    grouped = runs.group_by("_answer", "_date", maintain_order=True)
+    counted = grouped.agg(pl.col("_rows").sum(), pl.col("interval_minutes").first(), pl.col("_newest").max())
     return tuple(
-        DayCount(replies[body].payload.slice, day, rows, minutes, newest + timedelta(minutes=minutes or 0))
-        for body, day, rows, minutes, newest in counted.rows()
+        DayCount(replies[number].payload.slice, day, rows, minutes, newest + timedelta(minutes=minutes or 0))
+        for number, day, rows, minutes, newest in counted.rows()
     )

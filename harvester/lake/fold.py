@@ -1,4 +1,4 @@
-"""Answers of several moments to one frame, as merging them one after the other would leave it. Pure.
+"""Answers of several moments to the rows of each day, as merging them one after the other would leave it. Pure.
 
 A replay must end where the harvest did. So archived answers are merged oldest first, beside the lake and not in it:
 what an older one would undo for a moment never reaches a file or `revisions`.
@@ -6,15 +6,15 @@ what an older one would undo for a moment never reaches a file or `revisions`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
 import polars as pl
 
 from harvester.lake import naming
-from harvester.lake.decode import Decoded
 from harvester.lake.merge import merge
+from harvester.lake.readings import Day, Readings, by_day
 from harvester.lake.schema import INSTANT, Column
 
 Held = Callable[[str, date], pl.DataFrame | None]
@@ -36,35 +36,33 @@ class Replaying:
     """Plants whose zone is corrected: rows that the lake holds of them lie at wrong instants."""
 
 
-def fold(pieces: Sequence[tuple[int, Decoded]], held: Held, replaying: Replaying) -> Decoded:
-    """Return the rows that *pieces*, each with the number of its generation, leave behind together.
+def fold(pieces: Sequence[tuple[int, Readings]], held: Held, replaying: Replaying) -> Iterator[Day]:
+    """Yield, day by day, the rows that *pieces*, each with the number of its generation, leave behind together.
 
     Generations are merged by ascending number, and no series may come twice in one. What an answer that is not
     archived has changed in the lake since is laid over them.
     """
     table = pieces[-1][1].table
-    rows = _fold(table.table, table.columns, [(n, p.rows) for n, p in pieces], held, replaying)
-    indexed = [(n, p.by_index) for n, p in pieces if p.by_index is not None]
-    name = naming.by_index(table.table)
-    by_index = _fold(name, table.index_columns, indexed, held, replaying) if indexed else None
-    return Decoded(table, rows, by_index, (), ())
-
-
-def _fold(
-    table: str, columns: Sequence[Column], pieces: Sequence[tuple[int, pl.DataFrame]], held: Held, replaying: Replaying
-) -> pl.DataFrame:
-    numbered = [frame.with_columns(_generation=pl.lit(number)) for number, frame in pieces]
-    rows = pl.concat(numbered, how="diagonal").filter(pl.col("_date").is_between(replaying.first, replaying.last))
-    done = [rows.drop("_generation").clear()]
-    for of_day in rows.partition_by("_date"):
-        lake = held(table, of_day.item(0, "_date"))
-        done.append(_fold_day(of_day.sort("_generation", maintain_order=True), columns, lake, replaying))
-    return pl.concat(done, how="diagonal")
+    layers: dict[date, list[Day]] = {}
+    for number in sorted({number for number, _ in pieces}):
+        for day in by_day([piece for n, piece in pieces if n == number]):
+            if replaying.first <= day.date <= replaying.last:
+                layers.setdefault(day.date, []).append(day)
+    for of, some in sorted(layers.items()):
+        lake = held(table.table, of)
+        rows = _fold_day([day.rows for day in some], table.columns, lake, replaying)
+        indexed = [day.by_index for day in some if day.by_index is not None]
+        if not indexed:
+            yield Day(of, rows, None)
+            continue
+        lake = held(naming.by_index(table.table), of)
+        yield Day(of, rows, _fold_day(indexed, table.index_columns, lake, replaying))
 
 
 def _fold_day(
-    rows: pl.DataFrame, columns: Sequence[Column], lake: pl.DataFrame | None, replaying: Replaying
+    layers: list[pl.DataFrame], columns: Sequence[Column], lake: pl.DataFrame | None, replaying: Replaying
 ) -> pl.DataFrame:
+    rows = pl.concat(layers, how="diagonal")
     series = [name for name in ("plant_id", "device_id") if name in rows.columns]
     marks = rows.group_by(series).agg(
         pl.col("_date").first(),
@@ -72,9 +70,8 @@ def _fold_day(
         pl.col("_repeats").any(),
         pl.col("harvested_at").max().alias("_asked_at"),
     )
-    layers = rows.partition_by("_generation", include_key=False)
     if lake is not None:
-        layers.append(_later(lake, marks, series, replaying))
+        layers = [*layers, _later(lake, marks, series, replaying)]
     folded = merge(None, layers[0], columns).frame
     for layer in layers[1:]:
         folded = merge(folded, layer, columns).frame

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
 
 import polars as pl
 import pyarrow as pa
@@ -18,8 +16,9 @@ from harvester.errors import LakeError
 from harvester.lake import naming
 from harvester.lake.atomic import replace_file
 from harvester.lake.layout import Partition, Places
-from harvester.lake.merge import KEY_COLUMNS, Merged, merge, merge_periods
-from harvester.lake.pressed import Rows, days_of, rows_of
+from harvester.lake.merge import Merged, merge, merge_periods
+from harvester.lake.period_rows import DecodedPeriods
+from harvester.lake.readings import Day
 from harvester.lake.schema import (
     FORMAT_VERSION,
     REVISION_COLUMNS,
@@ -45,36 +44,29 @@ class Written:
     bytes: int = 0
 
 
-class Piece(Protocol):
-    """Rows of one measurement set that are to be published."""
-
-    @property
-    def table(self) -> TableSchema:
-        """What they look like."""
-
-    @property
-    def rows(self) -> Rows:
-        """Columns of the table, and the marks of `decode`."""
-
-    @property
-    def by_index(self) -> Rows | None:
-        """Columns of the companion table, and marks; None where the set has no array channel."""
-
-
-def publish(places: Places, part: int, pieces: Sequence[Piece]) -> Written:
-    """Merge decoded answers to one set (and period view), of plants of one part, into their partitions.
+def publish(places: Places, part: int, table: TableSchema, days: Iterable[Day]) -> Written:
+    """Merge rows of *table* and its companion, of plants of one part, into the partitions of their days.
 
     Values that change go to `revisions` before the file that loses them is replaced, so that a crash in between
     loses neither; a file that would not change is not touched. Raises `LakeError`.
     """
-    table = pieces[-1].table
     tally = _Tally({})
-    put = _publish_table if table.period is None else _publish_periods
-    put(places, part, table.table, table.columns, [p.rows for p in pieces], tally)
+    for day in days:
+        _publish_day(places, Partition(table.table, day.date, part), table.columns, day.rows, tally)
+        if day.by_index is not None:
+            companion = Partition(naming.by_index(table.table), day.date, part)
+            _publish_day(places, companion, table.index_columns, day.by_index, tally)
+    return tally.written()
+
+
+def publish_periods(places: Places, part: int, pieces: Sequence[DecodedPeriods]) -> Written:
+    """Merge decoded answers to one set and period view into their partitions, as `publish` does."""
+    table, tally = pieces[-1].table, _Tally({})
+    _publish_years(places, part, table.table, table.columns, [p.rows for p in pieces], tally)
     indexed = [p.by_index for p in pieces if p.by_index is not None]
-    if indexed and table.index_columns:
-        put(places, part, naming.by_index(table.table), table.index_columns, indexed, tally)
-    return Written(tally.rows, tally.files, tally.revisions, tally.bytes)
+    if indexed:
+        _publish_years(places, part, naming.by_index(table.table), table.index_columns, indexed, tally)
+    return tally.written()
 
 
 @dataclass(slots=True)
@@ -84,24 +76,23 @@ class _Tally:
     revisions: int = 0
     bytes: int = 0
 
+    def written(self) -> Written:
+        """Return what was counted."""
+        return Written(self.rows, self.files, self.revisions, self.bytes)
 
-def _publish_table(
-    places: Places,
-    part: int,
-    table: str,
-    columns: Sequence[Column],
-    frames: list[Rows],
-    tally: _Tally,
+
+def _publish_day(
+    places: Places, partition: Partition, columns: Sequence[Column], new: pl.DataFrame, tally: _Tally
 ) -> None:
-    for day, new in _by_day(frames):
-        tally.rows[table] = tally.rows.get(table, 0) + new.height
-        path = places.file(Partition(table, day, part))
-        merged, held = _merged(path, new, columns)
-        if not merged.revisions.is_empty():
-            tally.revisions += _record(places, Partition(REVISIONS, day, part), table, merged.revisions)
-        if merged.changed:
-            tally.bytes += write(path, merged.frame, held)
-            tally.files += 1
+    tally.rows[partition.table] = tally.rows.get(partition.table, 0) + new.height
+    path = places.file(partition)
+    merged, held = _merged(path, new, columns)
+    if not merged.revisions.is_empty():
+        revisions = Partition(REVISIONS, partition.day, partition.part)
+        tally.revisions += _record(places, revisions, partition.table, merged.revisions)
+    if merged.changed:
+        tally.bytes += write(path, merged.frame, held)
+        tally.files += 1
 
 
 def _merged(path: Path, new: pl.DataFrame, columns: Sequence[Column]) -> tuple[Merged, Sequence[Column]]:
@@ -111,32 +102,15 @@ def _merged(path: Path, new: pl.DataFrame, columns: Sequence[Column]) -> tuple[M
     return merge(old, new, held), held
 
 
-def _by_day(frames: Sequence[Rows]) -> Iterator[tuple[date, pl.DataFrame]]:
-    """Yield the rows of each day sorted by key; of equal keys in the order of arrival.
-
-    One day is copied at a time: a sorted copy of all of them would be the most that a harvest ever holds.
-    """
-    days = [days_of(frame) for frame in frames]
-    for day in sorted(set().union(*days)):
-        yield day, _sorted([rows_of(frame, day) for frame, its in zip(frames, days, strict=True) if day in its])
-
-
-def _sorted(some: list[pl.DataFrame]) -> pl.DataFrame:
-    """Return *some* rows together; whoever works with them holds no second copy."""
-    found = pl.concat(some, how="diagonal")
-    key = [name for name in KEY_COLUMNS if name in found.columns]
-    return found.sort(key, maintain_order=True)
-
-
-def _publish_periods(
+def _publish_years(
     places: Places,
     part: int,
     table: str,
     columns: Sequence[Column],
-    frames: list[Rows],
+    frames: Sequence[pl.DataFrame],
     tally: _Tally,
 ) -> None:
-    rows = pl.concat(map(_plain, frames), how="diagonal")
+    rows = pl.concat(frames, how="diagonal")
     if rows.is_empty():
         return
     tally.rows[table] = rows.height
@@ -151,11 +125,6 @@ def _publish_periods(
         if merged.changed:
             tally.bytes += write(path, merged.frame, held)
             tally.files += 1
-
-
-def _plain(rows: Rows) -> pl.DataFrame:
-    assert isinstance(rows, pl.DataFrame)  # noqa: S101 - sums are few: nobody presses them
-    return rows
 
 
 def _by_year(rows: pl.DataFrame) -> Iterator[tuple[int | None, pl.DataFrame]]:

@@ -7,6 +7,7 @@ rows (published BasicReporting answers; of Total assumed). The newest row grows 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from types import MappingProxyType
 
@@ -15,9 +16,9 @@ import polars as pl
 from harvester import clock
 from harvester.lake import stamps
 from harvester.lake.answers import Bad, Envelope, read_all
-from harvester.lake.decode import NO_CORRECTIONS, DayCount, Decoded, ids_of, split, zone_of
+from harvester.lake.decode import NO_CORRECTIONS, DayCount, ids_of, zone_of
 from harvester.lake.registry import Registry
-from harvester.lake.rows import ELEMENTS, array_column
+from harvester.lake.rows import ELEMENTS, array_column, split
 from harvester.lake.schema import INSTANT, TableSchema, polars_schema
 from harvester.model import Payload, Period
 
@@ -37,12 +38,25 @@ _YEARS = range(1970, 2200)
 _PLACED = {"_begins": INSTANT, "_year": pl.Int32()}
 
 
+@dataclass(frozen=True, slots=True)
+class DecodedPeriods:
+    """Many answers to one period view of one measurement set at one level."""
+
+    table: TableSchema
+    rows: pl.DataFrame
+    """Columns of the table, and `MARKS`."""
+    by_index: pl.DataFrame | None
+    """Columns of the companion table, and `MARKS`; None where the set has no array channel."""
+    counts: tuple[DayCount, ...]
+    bad: tuple[Bad, ...]
+
+
 def decode_periods(
     payloads: Sequence[Payload],
     registry: Registry,
     zones: Mapping[str, str],
     corrected: Mapping[str, str] = NO_CORRECTIONS,
-) -> Decoded:
+) -> DecodedPeriods:
     """Decode answers to Month, Year or Total slices, one of the three, of one measurement set at one level.
 
     Arguments are those of `decode`. A row that is not stamped with a possible start is left out, and its answer is
@@ -64,7 +78,7 @@ def decode_periods(
             bad.append(Bad(payload, f"{lost} rows are not stamped with the start of what they sum up", partial=True))
         placed.append(frame)
         counts.extend(_counts(payload, frame))
-    return Decoded(table, *split(_joined(placed, table), table, MARKS), tuple(counts), tuple(bad))
+    return DecodedPeriods(table, *split(_joined(placed, table), table, MARKS), tuple(counts), tuple(bad))
 
 
 def _place(payload: Payload, envelope: Envelope, rows: pl.DataFrame, timezone: str) -> pl.DataFrame:

@@ -252,3 +252,19 @@ def _beside(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
     if left.height == right.height and left.select(key).equals(right.select(key)):
         return left.hstack(right.drop(key))
     return left.join(right, on=key, how="full", coalesce=True)
+
+
+def split(frame: pl.DataFrame, table: TableSchema, marks: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """Return the rows of *table* and of its companion for arrays, both with *marks*.
+
+    Columns that *frame* lacks are lacking in them; None stands for a companion without arrays.
+    """
+    held = frozenset(frame.columns)
+    rows = frame[[*(c.name for c in table.columns if c.name in held), *marks]]
+    arrays = [c.name for c in table.arrays if array_column(c.name) in held]
+    if not arrays:
+        return rows, None
+    known = held - {"index", *(c.name for c in table.arrays)}  # a scalar may be called so, but is not for this table
+    keep = [*(c.name for c in table.index_columns if c.name in known), *marks]
+    exploded = explode(frame, [array_column(name) for name in arrays], keep)
+    return rows, exploded[[*(c.name for c in table.index_columns if c.name in exploded.columns), *marks]]

@@ -233,8 +233,8 @@ class Client:
         """Put *request* on the wire and read the answer to its end, once; raises Retry errors only."""
         if self._session is None:
             raise RuntimeError("the client is used outside of its context")
-        asked_at = self._wall()
-        with _speaking(request.label):
+        asked_at, label = self._wall(), request.label
+        with _speaking(label):
             async with (
                 asyncio.timeout(DRIP * self._limits.timeout_seconds),
                 self._session.request(
@@ -247,9 +247,9 @@ class Client:
                 ) as answer,
             ):
                 self._dated = (answer.headers.get("Date", ""), self._wall())
-                found = self._unpacked(answer, await self._read(answer, request.label), request.label)
+                found = self._unpacked(answer, await self._read(answer, label), label)
                 return Response(
-                    label=request.label,
+                    label=label,
                     url=request.url,
                     status=answer.status,
                     headers={name.lower(): value for name, value in answer.headers.items()},

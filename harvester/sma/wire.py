@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Generic, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
@@ -224,6 +225,7 @@ def decode(response: Response, shape: type[T]) -> T:
         raise BadBody(text, status=response.status) from None
 
 
+@lru_cache(maxsize=4096)  # the same few names, in each of many requests
 def segment(name: str) -> str:
     """Return *name*, which may come from the network, as one encoded path segment; raises Rejected."""
     try:

@@ -22,9 +22,9 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from harvester.lake.decode import Decoded
 from harvester.lake.layout import Partition, Places
 from harvester.lake.parquet import publish, read
+from harvester.lake.readings import Day
 from harvester.lake.registry import Registry
 from harvester.lake.schema import INSTANT, WALL_CLOCK, TableSchema
 from harvester.model import Level
@@ -74,13 +74,13 @@ def measure(devices: int, times: int) -> dict[str, float]:
         changed = pl.when(number % 100 == 1).then(pl.col(channel) + 1).otherwise(channel).alias(channel)
         late = late.with_columns(changed, harvested_at=pl.lit(later, dtype=INSTANT))
         file = places.file(Partition(table.table, DAY, 0))
-        publish(places, 0, [Decoded(table, whole.join(missing, on=["device_id", "time"], how="anti"), None, (), ())])
+        publish(places, 0, table, [Day(DAY, whole.join(missing, on=["device_id", "time"], how="anti"), None)])
         content, walls, cpus = file.read_bytes(), [], []
         for _ in range(times):
             file.write_bytes(content)
             walls.append(-perf_counter())
             cpus.append(-process_time())
-            written = publish(places, 0, [Decoded(table, late, None, (), ())])
+            written = publish(places, 0, table, [Day(DAY, late, None)])
             cpus[-1] += process_time()
             walls[-1] += perf_counter()
         merged = read(file)

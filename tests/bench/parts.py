@@ -17,7 +17,7 @@ from itertools import groupby
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import minimal
@@ -29,6 +29,7 @@ from harvester.compose import client_of, harvest_of, scope_of, writable
 from harvester.config import Config, load
 from harvester.due import Wanted
 from harvester.lake.decode import decode as product_decode
+from harvester.lake.readings import Readings, by_day
 from harvester.lake.registry import Registry
 from harvester.model import Level, Payload, Period, Series, Slice
 from harvester.report import Report
@@ -216,18 +217,21 @@ async def _read_all(session: aiohttp.ClientSession, urls: Iterable[str], take: C
 def decode(pipe: Connection, asked: list[tuple[str, str, str]], token_url: str, folder: Path) -> None:
     """Decode the same answers as the product does: exactly, placed in time, with their keys, day by day.
 
-    Fetching is not measured. Nothing is kept but the last portion's tables.
+    Fetching is not measured. The rows of one set wait for one another, as those of a batch do.
     """
     registry = Registry(folder / "registry.json")
 
-    def work(level: Level, name: str, bodies: list[bytes]) -> int:
+    def work(level: Level, name: str, bodies: list[bytes]) -> Readings:
         device_id = None if level is Level.PLANT else "1"
         series = Series(plant_id="1", device_id=device_id, set=name)
         piece = Slice(series=series, period=Period.WEEK, date=date(2026, 6, 3), days=())
         payloads = [Payload(slice=piece, body=body, asked_at=datetime(2026, 10, 1, tzinfo=UTC)) for body in bodies]
-        return product_decode(payloads, registry, {}).rows.height
+        return product_decode(payloads, registry, {}).readings
 
-    pipe.send(run_loop(_decoded(asked, token_url, work)))
+    def finish(pieces: list[Readings]) -> int:
+        return sum(day.rows.height for day in by_day(pieces))
+
+    pipe.send(run_loop(_decoded(asked, token_url, work, finish)))
 
 
 def decode_minimally(pipe: Connection, asked: list[tuple[str, str, str]], token_url: str, folder: Path) -> None:
@@ -237,21 +241,29 @@ def decode_minimally(pipe: Connection, asked: list[tuple[str, str, str]], token_
     def work(level: Level, name: str, bodies: list[bytes]) -> int:
         return minimal.decode(bodies, registry.table(level, name))
 
-    pipe.send(run_loop(_decoded(asked, token_url, work)))
+    pipe.send(run_loop(_decoded(asked, token_url, work, sum)))
+
+
+Piece = TypeVar("Piece")
 
 
 async def _decoded(
-    asked: list[tuple[str, str, str]], token_url: str, work: Callable[[Level, str, list[bytes]], int]
+    asked: list[tuple[str, str, str]],
+    token_url: str,
+    work: Callable[[Level, str, list[bytes]], Piece],
+    finish: Callable[[list[Piece]], int],
 ) -> Cost:
     cost, rows = Cost(), 0
     async with _session(await _token(token_url)) as session:
         for (level, name), group in groupby(asked, key=lambda item: item[:2]):
-            urls = [url for _, _, url in group]
+            urls, pieces = [url for _, _, url in group], []
             for at in range(0, len(urls), PORTION):
                 bodies: list[bytes] = []
                 await _read_all(session, urls[at : at + PORTION], bodies.append)
                 with cost:
-                    rows += work(Level(level), name, bodies)
+                    pieces.append(work(Level(level), name, bodies))
+            with cost:
+                rows += finish(pieces)
     cost.facts = {"rows": rows}
     return cost
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from decoded_rows import rows_in, table_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wire_answers import ASKED, Asked, difference, forgiven, payload
@@ -165,8 +166,8 @@ def test_nasty_answers_are_bad_and_end(body: bytes, period: Period) -> None:
 
     assert [bad.payload for bad in decoded.bad] == [spoiled]
     assert decoded.bad[0].reason
-    assert decoded.rows.get_column("pv_generation").to_list() == [5.0]
-    assert len(decoded.table.names) <= MOST_CHANNELS
+    assert rows_in(decoded).get_column("pv_generation").to_list() == [5.0]
+    assert len(table_of(decoded).names) <= MOST_CHANNELS
 
 
 def test_channels_up_to_the_bound_are_kept(tmp_path: Path) -> None:
@@ -181,8 +182,8 @@ def test_channels_up_to_the_bound_are_kept(tmp_path: Path) -> None:
 
     assert [bad.payload for bad in decoded.bad] == [over]
     assert "may have 1000" in decoded.bad[0].reason
-    assert decoded.rows.height == 1
-    assert later.rows.get_column("isolation_resistance").to_list() == [3.0]
+    assert rows_in(decoded).height == 1
+    assert rows_in(later).get_column("isolation_resistance").to_list() == [3.0]
 
 
 CREDENTIALS = Credentials(client_id="local", client_secret="very-secret")

@@ -11,10 +11,12 @@ from typing import Any
 
 import polars as pl
 import pytest
+from decoded_rows import indexed_in, rows_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harvester.lake.decode import MARKS, Decoded, decode
+from harvester.lake.decode import Decoded, decode
+from harvester.lake.readings import MARKS
 from harvester.lake.registry import Registry
 from harvester.lake.schema import Shape, polars_schema
 from harvester.model import Payload, Period, Series, Slice
@@ -97,11 +99,11 @@ def shape_of(value: Any) -> Shape | None:
 
 def expected_rows(decoded: Decoded, bodies: Sequence[tuple[str, list[dict[str, Any]]]]) -> list[dict[str, Any]]:
     """Return the rows that the main table must have, for the devices and rows of *bodies*."""
-    names, found = decoded.table.names, []
+    names, found = decoded.readings.table.names, []
     for device, rows in bodies:
         for given_row in rows:
             end = at(given_row["time"])
-            cells: dict[str, Any] = {column.name: None for column in decoded.table.columns}
+            cells: dict[str, Any] = {column.name: None for column in decoded.readings.table.columns}
             cells |= keys_of(device, end)
             other = {}
             for channel, value in given_row.items():
@@ -138,10 +140,12 @@ def expected_by_index(decoded: Decoded, bodies: Sequence[tuple[str, list[dict[st
                     continue
                 for element in value:
                     index, number = str(element["index"]), element.get("value")
-                    blank = {column.name: None for column in decoded.table.index_columns}
+                    blank = {column.name: None for column in decoded.readings.table.index_columns}
                     place = keys_of(device, at(given_row["time"])) | {"index": index}
                     cells = found.setdefault((device, given_row["time"], index), blank | place)
-                    cells[decoded.table.names[channel, Shape.ARRAY]] = None if number is None else float(number)
+                    cells[decoded.readings.table.names[channel, Shape.ARRAY]] = (
+                        None if number is None else float(number)
+                    )
     return list(found.values())
 
 
@@ -234,11 +238,12 @@ def test_nothing_is_lost(model: list[list[dict[str, Any]]], chance: random.Rando
             decoded = decode(payloads, registry, {})
 
             assert decoded.bad == ()
-            assert table_of(decoded.rows) == expected_rows(decoded, bodies)
-            assert decoded.rows.drop(MARKS).schema == polars_schema(decoded.table.columns)
-            by_index = pl.DataFrame() if decoded.by_index is None else decoded.by_index.drop(MARKS)
-            assert in_order(by_index.to_dicts()) == in_order(expected_by_index(decoded, bodies))
-            assert sum(count.rows for count in decoded.counts) == decoded.rows.height
+            assert table_of(rows_in(decoded)) == expected_rows(decoded, bodies)
+            assert rows_in(decoded).drop(MARKS).schema == polars_schema(decoded.readings.table.columns)
+            by_index = indexed_in(decoded)
+            assert by_index is not None
+            assert in_order(by_index.drop(MARKS).to_dicts()) == in_order(expected_by_index(decoded, bodies))
+            assert sum(count.rows for count in decoded.counts) == rows_in(decoded).height
 
 
 def test_a_plain_answer(registry: Registry) -> None:
@@ -247,9 +252,10 @@ def test_a_plain_answer(registry: Registry) -> None:
     decoded = decode([payload(answer(rows))], registry, {})
     opening = ("1", "7", at("2024-05-31T22:00:00+00:00"), at("2024-06-01"), 5)
 
-    assert decoded.rows.rows() == [(*opening, 3.0, None, ASKED, DAY, True, False)]
-    assert decoded.by_index is not None
-    assert decoded.by_index.rows() == [(*opening, "A", 1.5, None, None, ASKED, DAY, True, False)]
+    assert rows_in(decoded).rows() == [(*opening, 3.0, None, ASKED, DAY, True, False)]
+    by_index = indexed_in(decoded)
+    assert by_index is not None
+    assert by_index.rows() == [(*opening, "A", 1.5, None, None, ASKED, DAY, True, False)]
 
 
 def test_a_plant_answer_has_no_device(registry: Registry) -> None:
@@ -257,9 +263,9 @@ def test_a_plant_answer_has_no_device(registry: Registry) -> None:
     body = answer([row("2024-06-01T12:00:00", pvGeneration=1)], device=None)
     decoded = decode([payload(body, name="EnergyBalance", device=None)], registry, {})
 
-    assert "device_id" not in decoded.rows.columns
-    assert decoded.rows.get_column("pv_generation").to_list() == [1.0]
-    assert decoded.by_index is None
+    assert "device_id" not in rows_in(decoded).columns
+    assert rows_in(decoded).get_column("pv_generation").to_list() == [1.0]
+    assert indexed_in(decoded) is None
 
 
 def test_the_midnight_row_belongs_to_the_day_before(registry: Registry) -> None:
@@ -267,7 +273,7 @@ def test_the_midnight_row_belongs_to_the_day_before(registry: Registry) -> None:
     rows = [row("2024-06-01T00:05:00"), row("2024-06-02T00:00:00"), row("2024-06-02T00:05:00")]
     decoded = decode([payload(answer(rows))], registry, {})
 
-    assert decoded.rows.get_column("_date").to_list() == [DAY, DAY, date(2024, 6, 2)]
+    assert rows_in(decoded).get_column("_date").to_list() == [DAY, DAY, date(2024, 6, 2)]
     assert [(count.day, count.rows, count.minutes, count.newest) for count in decoded.counts] == [
         (DAY, 2, 5, at("2024-06-01T22:00:00+00:00")),
         (date(2024, 6, 2), 1, 5, at("2024-06-01T22:05:00+00:00")),
@@ -289,7 +295,7 @@ def test_which_days_an_answer_covers(registry: Registry) -> None:
     """A `Day` covers the day asked for; a `Week` each day of which it has more than a boundary row."""
     rows = [row("2024-06-01T00:00:00"), row("2024-06-01T00:05:00"), row("2024-06-01T00:10:00")]
     day, week = (
-        decode([payload(answer(rows), period=period)], registry, {}).rows.get_column("_whole").to_list()
+        rows_in(decode([payload(answer(rows), period=period)], registry, {})).get_column("_whole").to_list()
         for period in (Period.DAY, Period.WEEK)
     )
 
@@ -304,7 +310,7 @@ def test_fractional_seconds(registry: Registry, digits: int) -> None:
     decoded = decode([payload(answer(rows, resolution=None))], registry, {})
     fraction = timedelta(microseconds=int("123456789"[:digits][:6].ljust(6, "0")))
 
-    assert decoded.rows.get_column("local_time").to_list() == [
+    assert rows_in(decoded).get_column("local_time").to_list() == [
         at("2024-06-01T12:00:01") + fraction,
         at("2024-06-01T12:00:02"),
     ]
@@ -316,8 +322,8 @@ def test_a_missing_resolution_is_inferred(registry: Registry, resolution: str | 
     rows = [row(f"2024-06-01T12:{minute:02d}:00") for minute in (0, 15, 45)]
     decoded = decode([payload(answer(rows, resolution=resolution))], registry, {})
 
-    assert decoded.rows.get_column("interval_minutes").to_list() == [15] * 3
-    assert decoded.rows.get_column("local_time")[0] == at("2024-06-01T11:45:00")
+    assert rows_in(decoded).get_column("interval_minutes").to_list() == [15] * 3
+    assert rows_in(decoded).get_column("local_time")[0] == at("2024-06-01T11:45:00")
 
 
 def test_point_samples(registry: Registry) -> None:
@@ -325,8 +331,8 @@ def test_point_samples(registry: Registry) -> None:
     rows = [row("2024-06-01T00:37:01.2024073"), row("2024-06-01T00:37:01.2024073")]
     decoded = decode([payload(answer(rows, resolution=None, setType=None) | {"total": {"x": 1}})], registry, {})
 
-    assert decoded.rows.get_column("interval_minutes").to_list() == [None, None]
-    assert decoded.rows.get_column("local_time").to_list() == [at("2024-06-01T00:37:01.202407")] * 2
+    assert rows_in(decoded).get_column("interval_minutes").to_list() == [None, None]
+    assert rows_in(decoded).get_column("local_time").to_list() == [at("2024-06-01T00:37:01.202407")] * 2
     assert [(count.minutes, count.newest) for count in decoded.counts] == [
         (None, at("2024-05-31T22:37:01.202407+00:00")),
     ]
@@ -337,7 +343,7 @@ def test_a_lone_object_is_one_row(registry: Registry) -> None:
     """A set that is an object instead of a list is one row."""
     decoded = decode([payload(answer(NOON))], registry, {})
 
-    assert decoded.rows.get_column("isolation_resistance").to_list() == [5.0]
+    assert rows_in(decoded).get_column("isolation_resistance").to_list() == [5.0]
 
 
 @pytest.mark.parametrize("rows", ["[]", " [ ] ", "[\n]"])
@@ -346,10 +352,11 @@ def test_an_empty_set_is_no_rows(registry: Registry, rows: str) -> None:
     body = f'{{"plant":{{"timezone":"Europe/Berlin"}},"set":{rows}}}'
     decoded = decode([payload(body)], registry, {})
 
-    assert (decoded.rows.height, decoded.counts, decoded.bad) == (0, (), ())
-    assert decoded.rows.columns == [*polars_schema(decoded.table.columns), *MARKS]
-    assert decoded.by_index is not None
-    assert decoded.by_index.columns == [*polars_schema(decoded.table.index_columns), *MARKS]
+    assert (rows_in(decoded).height, decoded.counts, decoded.bad) == (0, (), ())
+    assert rows_in(decoded).columns == [*polars_schema(decoded.readings.table.columns), *MARKS]
+    by_index = indexed_in(decoded)
+    assert by_index is not None
+    assert by_index.columns == [*polars_schema(decoded.readings.table.index_columns), *MARKS]
 
 
 @pytest.mark.parametrize(
@@ -367,7 +374,7 @@ def test_ids_of_an_answer(registry: Registry, plant: Any, device: Any, expected:
     zones = {"1": "Europe/Berlin", "4711": "Europe/Berlin"}
     decoded = decode([payload(answer([NOON], plant=plant, device=device))], registry, zones)
 
-    assert decoded.rows.select("plant_id", "device_id").rows() == [expected]
+    assert rows_in(decoded).select("plant_id", "device_id").rows() == [expected]
 
 
 @pytest.mark.parametrize(
@@ -383,7 +390,7 @@ def test_the_zone_of_an_answer(registry: Registry, named: str | None, zones: dic
     plant = {"plantId": "9" if "9" in zones else "8", "timezone": named}
     decoded = decode([payload(answer([NOON], plant=plant))], registry, zones)
 
-    assert decoded.rows.get_column("time").to_list() == [at(expected)]
+    assert rows_in(decoded).get_column("time").to_list() == [at(expected)]
 
 
 @pytest.mark.parametrize(
@@ -401,7 +408,7 @@ def test_an_unknown_zone(registry: Registry, zone: str | None, reason: str) -> N
         decoded = decode([payload(answer(rows, plant={"timezone": zone}))], registry, {})
 
         assert [reason in bad.reason for bad in decoded.bad] == [True]
-        assert decoded.rows.height == 0
+        assert rows_in(decoded).height == 0
 
 
 @pytest.mark.parametrize("odd", ["2024-03-31T02:30:00", "0001-01-01T00:00:00", "9999-12-31T23:59:59"])
@@ -412,7 +419,7 @@ def test_impossible_stamps_are_partial(registry: Registry, odd: str) -> None:
 
     assert [(bad.payload, bad.partial) for bad in decoded.bad] == [(asked, True)]
     assert odd[:4] in decoded.bad[0].reason
-    assert decoded.rows.height == 2
+    assert rows_in(decoded).height == 2
     assert [count.rows for count in decoded.counts] == [2]
 
 
@@ -424,9 +431,9 @@ def test_a_repeated_hour(registry: Registry) -> None:
     body = answer([row(end.isoformat()) for end in ends])
     decoded = decode([payload(body, day=date(2024, 10, 27))], registry, {})
 
-    assert decoded.rows.get_column("time").dt.replace_time_zone(None).to_list() == starts
+    assert rows_in(decoded).get_column("time").dt.replace_time_zone(None).to_list() == starts
     assert [(count.day, count.rows) for count in decoded.counts] == [(date(2024, 10, 27), 300)]
-    assert decoded.rows.get_column("_repeats").all()
+    assert rows_in(decoded).get_column("_repeats").all()
 
 
 def test_the_last_of_equal_keys_counts(registry: Registry) -> None:
@@ -434,7 +441,7 @@ def test_the_last_of_equal_keys_counts(registry: Registry) -> None:
     body = '{"plant":{"timezone":"UTC"},"set":[],"set":[{"time":"2024-06-01T12:00:00","a":1,"a":2}]}'
     decoded = decode([payload(body)], registry, {})
 
-    assert decoded.rows.get_column("a").to_list() == [2.0]
+    assert rows_in(decoded).get_column("a").to_list() == [2.0]
 
 
 BAD = [
@@ -477,7 +484,7 @@ def test_a_bad_answer_costs_no_other(registry: Registry, body: bytes) -> None:
     decoded = decode([good[0], payload(body), good[1]], registry, ZONES)
 
     assert [(bad.payload.body, bad.partial, bool(bad.reason)) for bad in decoded.bad] == [(body, False, True)]
-    assert decoded.rows.equals(alone.rows)
+    assert rows_in(decoded).equals(rows_in(alone))
     assert decoded.counts == alone.counts
 
 
@@ -493,7 +500,7 @@ def test_a_truncated_answer_is_bad(where: float, known: bool) -> None:  # noqa: 
 
     assert [bad.payload for bad in decoded.bad] == [cut]
     assert decoded.bad[0].reason
-    assert decoded.rows.height == 2
+    assert rows_in(decoded).height == 2
 
 
 SOUP = st.recursive(
@@ -523,14 +530,14 @@ def test_soup(body: bytes) -> None:
 
     assert [bad.payload for bad in spoiled] in ([], [soup])
     assert all(bad.reason for bad in decoded.bad)
-    assert decoded.rows.filter(device_id="7").get_column("isolation_resistance").to_list() == [5.0]
-    assert sum(count.rows for count in decoded.counts) == decoded.rows.height
+    assert rows_in(decoded).filter(device_id="7").get_column("isolation_resistance").to_list() == [5.0]
+    assert sum(count.rows for count in decoded.counts) == rows_in(decoded).height
 
 
 def test_what_is_learned_is_recorded_first(registry: Registry) -> None:
     """Channels met for the first time are in the registry on disk when their rows are returned."""
     decoded = decode([payload(answer([NOON | {"new": 1}]))], registry, {})
-    recorded = Registry(registry._path).table(decoded.table.level, decoded.table.set)
+    recorded = Registry(registry._path).table(decoded.readings.table.level, decoded.readings.table.set)
 
-    assert recorded == decoded.table
-    assert decoded.rows.get_column("new").to_list() == [1.0]
+    assert recorded == decoded.readings.table
+    assert rows_in(decoded).get_column("new").to_list() == [1.0]

@@ -15,12 +15,13 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from decoded_rows import put, rows_in
 from nobody import open_way, unprivileged
 
 from harvester.errors import LakeError
 from harvester.lake.decode import Decoded, decode
 from harvester.lake.layout import Partition, Places
-from harvester.lake.parquet import Written, publish, read, write
+from harvester.lake.parquet import Written, read, write
 from harvester.lake.registry import Registry
 from harvester.lake.schema import REVISIONS
 from harvester.model import Payload, Period, Series, Slice
@@ -90,7 +91,7 @@ CONTRACT = [
 def test_three_readers_see_the_same(places: Places, registry: Registry) -> None:
     """polars, pyarrow and DuckDB read the same columns, types and rows, in key order, and no `date` inside."""
     rows = [row(2, 3.5), row(1, None), row(0, 1.0) | {"state": "on"}]
-    publish(places, 3, [answer(registry, 0, rows)])
+    put(places, 3, [answer(registry, 0, rows)])
     path = places.file(DC)
     by_polars = pl.read_parquet(path, hive_partitioning=False)
     by_arrow = pq.ParquetFile(path).read()
@@ -127,8 +128,8 @@ def test_three_readers_see_the_same(places: Places, registry: Registry) -> None:
 
 def test_the_date_is_in_the_path(places: Places, registry: Registry) -> None:
     """A query over the lake finds the plant-local day in the path, and files of all ages together."""
-    publish(places, 3, [answer(registry, 0, [row(0, 1.0)])])
-    publish(places, 4, [answer(registry, 1, [row(0, 2.0) | {"gained": 7}])])
+    put(places, 3, [answer(registry, 0, [row(0, 1.0)])])
+    put(places, 4, [answer(registry, 1, [row(0, 2.0) | {"gained": 7}])])
     lake = f"read_parquet('{places.root}/device_power_dc/**/*.parquet', union_by_name=true)"
     found = duckdb.sql(f"SELECT date, isolation_resistance, gained FROM {lake} ORDER BY 2").fetchall()
 
@@ -137,7 +138,7 @@ def test_the_date_is_in_the_path(places: Places, registry: Registry) -> None:
 
 def test_format(places: Places, registry: Registry) -> None:
     """Columns are compressed with zstd; units, descriptions and SMA's names are in the field metadata."""
-    publish(places, 3, [answer(registry, 0, [row(0, 1.0, A=2.0)])])
+    put(places, 3, [answer(registry, 0, [row(0, 1.0, A=2.0)])])
     for partition in (DC, DC_BY_INDEX):
         file = pq.ParquetFile(places.file(partition))
         group = file.metadata.row_group(0)
@@ -154,7 +155,7 @@ def test_format(places: Places, registry: Registry) -> None:
 def test_arrays_go_to_the_companion(places: Places, registry: Registry) -> None:
     """An index present gives a row of the companion; an empty array gives none, but its row all the same."""
     rows = [row(0, 1.0, B=2.0, A=1.0), row(1) | {"dcPowerInput": []}]
-    written = publish(places, 3, [answer(registry, 0, rows)])
+    written = put(places, 3, [answer(registry, 0, rows)])
     found = pl.read_parquet(places.file(DC_BY_INDEX), hive_partitioning=False)
 
     assert found.select("index", "dc_power_input").rows() == [("A", 1.0), ("B", 2.0)]
@@ -166,9 +167,9 @@ def test_arrays_go_to_the_companion(places: Places, registry: Registry) -> None:
 
 def test_an_unchanged_merge_writes_nothing(places: Places, registry: Registry) -> None:
     """The same answer asked again later leaves every file as it is, to the byte and to the moment."""
-    publish(places, 3, [answer(registry, 0, [row(0, 1.0, A=1.0), row(1, 2.0)])])
+    put(places, 3, [answer(registry, 0, [row(0, 1.0, A=1.0), row(1, 2.0)])])
     before = files(places)
-    written = publish(places, 3, [answer(registry, 9, [row(1, 2.0), row(0, 1.0, A=1.0)])])
+    written = put(places, 3, [answer(registry, 9, [row(1, 2.0), row(0, 1.0, A=1.0)])])
 
     assert files(places) == before
     assert (written.files, written.bytes, written.revisions) == (0, 0, 0)
@@ -176,14 +177,14 @@ def test_an_unchanged_merge_writes_nothing(places: Places, registry: Registry) -
 
 def test_nothing_to_publish(places: Places, registry: Registry) -> None:
     """Answers without rows make no file."""
-    assert publish(places, 3, [answer(registry, 0, [])]) == Written()
+    assert put(places, 3, [answer(registry, 0, [])]) == Written()
     assert not places.root.exists()
 
 
 def test_harvested_at_moves_with_values_only(places: Places, registry: Registry) -> None:
     """Only the row whose value changed gets the moment of the later answer."""
-    publish(places, 3, [answer(registry, 0, [row(0, 1.0), row(1, 2.0)])])
-    publish(places, 3, [answer(registry, 1, [row(0, 1.0), row(1, 3.0), row(2, 4.0)])])
+    put(places, 3, [answer(registry, 0, [row(0, 1.0), row(1, 2.0)])])
+    put(places, 3, [answer(registry, 1, [row(0, 1.0), row(1, 3.0), row(2, 4.0)])])
     found = pl.read_parquet(places.file(DC), hive_partitioning=False)
 
     assert found.get_column("harvested_at").to_list() == [asked(0), asked(1), asked(1)]
@@ -191,9 +192,9 @@ def test_harvested_at_moves_with_values_only(places: Places, registry: Registry)
 
 def test_revisions_exactly_once(places: Places, registry: Registry) -> None:
     """What changed and what vanished is in `revisions` once, however often the answer comes again."""
-    publish(places, 3, [answer(registry, 0, [row(0, 1.0, A=5.0), row(1, 2.0)])])
+    put(places, 3, [answer(registry, 0, [row(0, 1.0, A=5.0), row(1, 2.0)])])
     pieces = [answer(registry, n, [row(0, 7.0, A=6.0), row(1)]) for n in (1, 2, 3)]
-    counted = [publish(places, 3, [piece]).revisions for piece in pieces]
+    counted = [put(places, 3, [piece]).revisions for piece in pieces]
     found = pl.read_parquet(places.file(Partition(REVISIONS, DAY, 3)), hive_partitioning=False)
 
     assert counted == [3, 0, 0]
@@ -208,9 +209,9 @@ def test_revisions_exactly_once(places: Places, registry: Registry) -> None:
 def test_a_repeated_hour_settles(places: Places, registry: Registry) -> None:
     """A day with a repeated hour, though replaced each time, is not written again when nothing is new."""
     rows = [{"time": f"2024-10-27T02:{minute:02d}:00", "isolationResistance": minute} for minute in (5, 10, 5, 10)]
-    publish(places, 3, [answer(registry, 0, rows)])
+    put(places, 3, [answer(registry, 0, rows)])
     before = files(places)
-    publish(places, 3, [answer(registry, 1, rows)])
+    put(places, 3, [answer(registry, 1, rows)])
 
     assert files(places) == before
     assert read(places.file(Partition("device_power_dc", date(2024, 10, 27), 3))) is not None
@@ -218,8 +219,8 @@ def test_a_repeated_hour_settles(places: Places, registry: Registry) -> None:
 
 def test_other_plants_of_the_part_stay(places: Places, registry: Registry) -> None:
     """A merge for one device leaves the rows of the others in the file as they are."""
-    publish(places, 3, [answer(registry, 0, [row(0, 1.0)], device="8"), answer(registry, 0, [row(0, 2.0)], device="6")])
-    publish(places, 3, [answer(registry, 1, [row(0, 3.0)], device="7", resolution="OneHour")])
+    put(places, 3, [answer(registry, 0, [row(0, 1.0)], device="8"), answer(registry, 0, [row(0, 2.0)], device="6")])
+    put(places, 3, [answer(registry, 1, [row(0, 3.0)], device="7", resolution="OneHour")])
     found = pl.read_parquet(places.file(DC), hive_partitioning=False)
 
     assert found.select("device_id", "isolation_resistance", "harvested_at").rows() == [
@@ -232,8 +233,8 @@ def test_other_plants_of_the_part_stay(places: Places, registry: Registry) -> No
 def test_a_column_gained_later(places: Places, registry: Registry) -> None:
     """A file from before a channel was known gains its column with the next rows."""
     early = answer(registry, 0, [row(0, 1.0)])
-    publish(places, 3, [early])
-    publish(places, 3, [answer(registry, 1, [row(1, 2.0) | {"gained": 5}])])
+    put(places, 3, [early])
+    put(places, 3, [answer(registry, 1, [row(1, 2.0) | {"gained": 5}])])
     found = pl.read_parquet(places.file(DC), hive_partitioning=False)
 
     assert found.columns[-3:] == ["gained", "other", "harvested_at"]
@@ -244,8 +245,8 @@ def test_an_older_schema_takes_no_column_away(places: Places, registry: Registry
     """Rows decoded before a channel was known do not cost a file that has it its values, unit or name."""
     early = answer(registry, 0, [row(0, 1.0, A=1.0)])
     late = answer(registry, 1, [row(1, 2.0) | {"gained": 5, "inputs": [{"index": "A", "value": 6}]}])
-    publish(places, 3, [late])
-    publish(places, 3, [early])
+    put(places, 3, [late])
+    put(places, 3, [early])
     found = pl.read_parquet(places.file(DC), hive_partitioning=False)
     companion = pl.read_parquet(places.file(DC_BY_INDEX), hive_partitioning=False)
 
@@ -258,7 +259,7 @@ def test_an_older_schema_takes_no_column_away(places: Places, registry: Registry
 def test_pieces_of_different_ages(places: Places, registry: Registry) -> None:
     """Answers decoded before and after a channel was found are published together."""
     pieces = [answer(registry, 0, [row(0, 1.0)]), answer(registry, 1, [row(1) | {"gained": 5}])]
-    publish(places, 3, pieces)
+    put(places, 3, pieces)
 
     assert pl.read_parquet(places.file(DC)).get_column("gained").to_list() == [None, 5.0]
 
@@ -279,12 +280,12 @@ def spoiled(whole: bytes) -> dict[str, bytes]:
 def test_an_unreadable_file_is_refused(places: Places, registry: Registry, kind: str) -> None:
     """A file that cannot be read stops the publication with what to do, and stays as it is."""
     piece = answer(registry, 0, [row(0, 1.0)])
-    publish(places, 3, [piece])
+    put(places, 3, [piece])
     path = places.file(DC)
     path.write_bytes(spoiled(path.read_bytes())[kind])
     before = files(places)
     with pytest.raises(LakeError, match=r"part-00003\.parquet: not readable as Parquet.*left as it is"):
-        publish(places, 3, [piece])
+        put(places, 3, [piece])
 
     assert files(places) == before
 
@@ -293,7 +294,7 @@ def test_a_folder_in_the_place_of_a_file(places: Places, registry: Registry) -> 
     """A folder where a file belongs is refused by name."""
     places.file(DC).mkdir(parents=True)
     with pytest.raises(LakeError, match=r"part-00003\.parquet"):
-        publish(places, 3, [answer(registry, 0, [row(0, 1.0)])])
+        put(places, 3, [answer(registry, 0, [row(0, 1.0)])])
 
     assert places.file(DC).is_dir()
 
@@ -302,7 +303,7 @@ def test_a_file_in_the_place_of_the_lake(places: Places, registry: Registry) -> 
     """A file where the lake's folder belongs is refused by name, and stays."""
     places.root.write_bytes(b"a file")
     with pytest.raises(LakeError, match="lake"):
-        publish(places, 3, [answer(registry, 0, [row(0, 1.0)])])
+        put(places, 3, [answer(registry, 0, [row(0, 1.0)])])
 
     assert places.root.read_bytes() == b"a file"
 
@@ -310,13 +311,13 @@ def test_a_file_in_the_place_of_the_lake(places: Places, registry: Registry) -> 
 @pytest.mark.parametrize("mode", [0o555, 0o000])
 def test_a_lake_that_may_not_be_written(tmp_path: Path, places: Places, registry: Registry, mode: int) -> None:
     """A folder without rights is a clear refusal, and the old file stays."""
-    publish(places, 3, [answer(registry, 0, [row(0, 1.0)])])
+    put(places, 3, [answer(registry, 0, [row(0, 1.0)])])
     piece, before = answer(registry, 1, [row(0, 2.0)]), files(places)
     open_way(tmp_path)
     places.file(DC).parent.chmod(mode)
     try:
         with unprivileged(), pytest.raises(LakeError, match=r"Permission denied|not writable"):
-            publish(places, 3, [piece])
+            put(places, 3, [piece])
     finally:
         places.file(DC).parent.chmod(0o755)
 
@@ -325,13 +326,13 @@ def test_a_lake_that_may_not_be_written(tmp_path: Path, places: Places, registry
 
 def test_a_full_disk(places: Places, registry: Registry) -> None:
     """Where a file cannot grow any more the old one stays, whole, and no temporary one is left."""
-    publish(places, 3, [answer(registry, 0, [row(0, 1.0)])])
+    put(places, 3, [answer(registry, 0, [row(0, 1.0)])])
     piece, before = answer(registry, 1, [row(1, 2.0)]), files(places)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
     try:
         with pytest.raises(LakeError, match="cannot be written"):
-            publish(places, 3, [piece])
+            put(places, 3, [piece])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
@@ -389,8 +390,8 @@ def test_reading_what_is_not_there(tmp_path: Path) -> None:
 def test_what_is_written_is_read(places: Places, registry: Registry) -> None:
     """A frame comes back from its file as it was, and its size is told."""
     decoded = answer(registry, 0, [row(0, 1.0), row(1)])
-    columns = decoded.table.columns
-    frame = decoded.rows.select(column.name for column in columns)
+    columns = decoded.readings.table.columns
+    frame = rows_in(decoded).select(column.name for column in columns)
     size = write(places.file(DC), frame, columns)
     found = read(places.file(DC))
 
@@ -407,9 +408,7 @@ def test_the_same_lake_in_any_order(tmp_path: Path) -> None:
         registry = Registry(tmp_path / str(order) / "registry.json")
         places = Places(tmp_path / str(order) / "lake")
         for n in order:
-            publish(
-                places, 3, [answer(registry, n, [row(n, float(n)), row(200 * n, 1.0)], device=str(n), name="PowerAc")]
-            )
+            put(places, 3, [answer(registry, n, [row(n, float(n)), row(200 * n, 1.0)], device=str(n), name="PowerAc")])
         frames = {p.path: pl.read_parquet(places.file(p)).drop("harvested_at") for p in places.partitions()}
         lakes.append(frames)
 

@@ -10,11 +10,10 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from harvester.lake.decode import Decoded
 from harvester.lake.dictionary import lake_dictionary
 from harvester.lake.layout import Partition, Places
-from harvester.lake.parquet import Written, publish
-from harvester.lake.period_rows import decode_periods
+from harvester.lake.parquet import Written, publish_periods
+from harvester.lake.period_rows import DecodedPeriods, decode_periods
 from harvester.lake.registry import Registry
 from harvester.lake.schema import REVISIONS
 from harvester.model import EVER, Level, Payload, Period, Series, Slice
@@ -47,7 +46,7 @@ def answer(
     asked_at: datetime = FIRST_LOOK,
     series: Series = BALANCE,
     zone: str = "Europe/Berlin",
-) -> Decoded:
+) -> DecodedPeriods:
     """Return the decoded answer with the channels of each stamp."""
     body = {"plant": {"timezone": zone}, "set": [{"time": stamp, **channels} for stamp, channels in rows.items()]}
     piece = Slice(series=series, period=period, date=STARTS[period], days=())
@@ -164,7 +163,7 @@ class TestTables:
 
     def test_the_contract(self, registry: Registry, places: Places) -> None:
         """Path, names, order, types and units: energies in Wh, shares as they are, no state of charge."""
-        publish(places, 3, [answer(registry, pv(1, 10.0))])
+        publish_periods(places, 3, [answer(registry, pv(1, 10.0))])
         file = places.root / "plant_energy_balance_daily/year=2026/part-00003.parquet"
         schema = pq.read_schema(file)
         units = {field.name: (field.metadata or {}).get(b"unit", b"").decode() for field in schema}
@@ -185,7 +184,7 @@ class TestTables:
         """Days and months by the year of their start, years in one file; each path is read back."""
         for period in (Period.MONTH, Period.YEAR, Period.TOTAL):
             rows = {f"{year}-01-01T00:00:00": {"pvGeneration": 1.0} for year in (2025, 2026)}
-            publish(places, 0, [answer(registry, rows, period)])
+            publish_periods(places, 0, [answer(registry, rows, period)])
 
         assert places.partitions() == [
             Partition("plant_energy_balance_daily", None, 0, 2025),
@@ -206,7 +205,7 @@ class TestTables:
         ]
         found = []
         for asked_at, value in looks:
-            written = publish(places, 3, [answer(registry, pv(2, value), asked_at=asked_at)])
+            written = publish_periods(places, 3, [answer(registry, pv(2, value), asked_at=asked_at)])
             row = rows_of(places, DAILY).row(0, named=True)
             assert (row["pv_generation"], row["harvested_at"]) == (value, asked_at)
             found.append((written.revisions, row["provisional"]))
@@ -228,28 +227,28 @@ class TestTables:
     def test_a_value_never_becomes_null_and_a_row_never_goes(self, registry: Registry, places: Places) -> None:
         """An answer that lacks a channel or a row changes nothing, and what vanished is told once."""
         both = {"2026-10-01T00:00:00": {"pvGeneration": 1.0, "gridFeedIn": 2.0}}
-        publish(places, 3, [answer(registry, both | pv(2, 3.0), asked_at=SECOND_LOOK)])
+        publish_periods(places, 3, [answer(registry, both | pv(2, 3.0), asked_at=SECOND_LOOK)])
         before = rows_of(places, DAILY)
         less = answer(registry, {"2026-10-01T00:00:00": {"pvGeneration": 1.0}}, asked_at=SECOND_LOOK.replace(day=5))
-        written = [publish(places, 3, [less]) for _ in range(2)]
+        written = [publish_periods(places, 3, [less]) for _ in range(2)]
 
         assert rows_of(places, DAILY).equals(before)
         assert [(w.files, w.revisions) for w in written] == [(0, 1), (0, 0)]
 
     def test_the_same_answer_again_touches_no_file(self, registry: Registry, places: Places) -> None:
         """`harvested_at` stays at the moment when the values changed."""
-        publish(places, 3, [answer(registry, pv(1, 10.0), asked_at=SECOND_LOOK)])
+        publish_periods(places, 3, [answer(registry, pv(1, 10.0), asked_at=SECOND_LOOK)])
         before = places.file(DAILY).stat().st_mtime_ns
         again = answer(registry, pv(1, 10.0), asked_at=SECOND_LOOK.replace(day=5))
 
-        assert publish(places, 3, [again]) == Written({"plant_energy_balance_daily": 1})
+        assert publish_periods(places, 3, [again]) == Written({"plant_energy_balance_daily": 1})
         assert places.file(DAILY).stat().st_mtime_ns == before
 
     def test_plants_of_a_part_share_a_file(self, registry: Registry, places: Places) -> None:
         """One row for each plant and day, sorted by key."""
         other = Series(plant_id="0", set="EnergyBalance")
         pieces = [answer(registry, pv(2, 1.0) | pv(1, 2.0)), answer(registry, pv(1, 3.0), series=other)]
-        publish(places, 3, pieces)
+        publish_periods(places, 3, pieces)
 
         keys = rows_of(places, DAILY).select("plant_id", "period_start").rows()
         assert keys == [("0", date(2026, 10, 1)), ("1", date(2026, 10, 1)), ("1", date(2026, 10, 2))]
@@ -260,7 +259,7 @@ class TestTables:
         for asked_at, value in ((FIRST_LOOK, 5.0), (SECOND_LOOK, 6.0), (SECOND_LOOK.replace(day=9), 7.0)):
             inputs = {"dcEnergyInput": [{"index": "A", "value": value}, {"index": "B", "value": 1.0}]}
             rows = {"2026-10-02T00:00:00": inputs}
-            written = publish(places, 3, [answer(registry, rows, asked_at=asked_at, series=dc)])
+            written = publish_periods(places, 3, [answer(registry, rows, asked_at=asked_at, series=dc)])
 
         found = rows_of(places, Partition("device_energy_dc_daily_by_index", None, 3, 2026))
         assert found.columns == [

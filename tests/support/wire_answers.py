@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+from decoded_rows import indexed_in, rows_in, table_of
 from slow_reader import MINUTES, SUMMER, Row, Unreadable, read
 
 from harvester.lake.answers import Bad
 from harvester.lake.decode import Decoded
+from harvester.lake.period_rows import DecodedPeriods
 from harvester.lake.schema import Shape
 from harvester.model import Payload, Period, Series, Slice
 
@@ -37,7 +39,7 @@ def payload(body: bytes, asked: Asked = Asked()) -> Payload:
     return Payload(slice=Slice(series=series, period=asked.period, date=DAY, days=days), body=body, asked_at=ASKED)
 
 
-def difference(payloads: Sequence[Payload], decoded: Decoded, *, strict: bool) -> str:
+def difference(payloads: Sequence[Payload], decoded: Decoded | DecodedPeriods, *, strict: bool) -> str:
     """Say where the decoder has rows or values that the slow reader has not, or the other way round; empty if nowhere.
 
     With *strict* it may call no answer bad that means something; without, one that is bad in part may lack rows.
@@ -78,7 +80,7 @@ def _may_be_bad(told: Bad, rows: Sequence[Row], payload: Payload) -> bool:
     return told.partial and len(rows) < len(slowly(payload.body))
 
 
-def _missed(decoded: Decoded, wanted: Sequence[Row]) -> str:
+def _missed(decoded: Decoded | DecodedPeriods, wanted: Sequence[Row]) -> str:
     found, scalars = rows_of(decoded), [_without_arrays(row) for row in wanted]
     if found != scalars:
         return f"{found} instead of {scalars}"
@@ -86,7 +88,7 @@ def _missed(decoded: Decoded, wanted: Sequence[Row]) -> str:
     return "" if arrays == elements else f"{arrays} instead of {elements}"
 
 
-def _invented(decoded: Decoded, wanted: Sequence[Row]) -> str:
+def _invented(decoded: Decoded | DecodedPeriods, wanted: Sequence[Row]) -> str:
     scalars, elements = [_without_arrays(row) for row in wanted], elements_of(wanted)
     more: list[object] = [row for row in rows_of(decoded) if row not in scalars]
     more += [element for element in arrays_of(decoded) if element not in elements]
@@ -139,22 +141,23 @@ def _sum_of(stamp: datetime, period: Period) -> date:
     return date(stamp.year, 1, 1) if period is Period.TOTAL else stamp.date()
 
 
-def rows_of(decoded: Decoded) -> list[Row]:
+def rows_of(decoded: Decoded | DecodedPeriods) -> list[Row]:
     """Return the rows of the table, arrays apart."""
-    channels = {column: name for (name, shape), column in decoded.table.names.items() if shape is Shape.SCALAR}
-    start = "time" if decoded.table.period is None else "period_start"
+    channels = {column: name for (name, shape), column in table_of(decoded).names.items() if shape is Shape.SCALAR}
+    start = "time" if table_of(decoded).period is None else "period_start"
     found = []
-    for cells in decoded.rows.to_dicts():
+    for cells in rows_in(decoded).to_dicts():
         scalars = {name: cells[column] for column, name in channels.items() if cells[column] is not None}
         found.append(Row(cells[start], scalars, {}, json.loads(cells["other"] or "{}")))
     return found
 
 
-def arrays_of(decoded: Decoded) -> list[Element]:
+def arrays_of(decoded: Decoded | DecodedPeriods) -> list[Element]:
     """Return everything in the companion table that has a value, sorted."""
-    channels = {column: name for (name, shape), column in decoded.table.names.items() if shape is Shape.ARRAY}
-    start = "time" if decoded.table.period is None else "period_start"
-    cells = [] if decoded.by_index is None else decoded.by_index.to_dicts()
+    channels = {column: name for (name, shape), column in table_of(decoded).names.items() if shape is Shape.ARRAY}
+    start = "time" if table_of(decoded).period is None else "period_start"
+    by_index = indexed_in(decoded)
+    cells = [] if by_index is None else by_index.to_dicts()
     found = [(c[start], c["index"], n, c[k]) for c in cells for k, n in channels.items() if c[k] is not None]
     return sorted(found)
 
