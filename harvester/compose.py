@@ -35,7 +35,7 @@ from harvester.sma.settings import Credentials, Hosts, Limits
 from harvester.sma.tally import OnRequest
 from harvester.state.budget import BudgetBook
 from harvester.state.connections import Connections
-from harvester.state.database import connect
+from harvester.state.database import connect, is_there
 from harvester.state.history import History
 from harvester.state.inventory import Inventory
 from harvester.state.ledger import LAKE_ID, Ledger
@@ -243,7 +243,7 @@ def keep_snapshot(places: Places, engine: Engine, now: datetime) -> Path | None:
 
 def _warn_of_a_lost_ledger(config: Config, identity: Identity | None) -> None:
     """Say that a lake without its ledger is asked for anew, unless the ledger is made again from what there is."""
-    if identity is not None and not config.ledger.path.exists():
+    if identity is not None and not is_there(config.ledger.path):
         remedy = "`harvester ledger rebuild` makes it again from its newest copy and the lake; else all is asked anew"
         log.warning("ledger.missing", ledger=str(config.ledger.path), lake=str(config.lake.root), remedy=remedy)
 

@@ -6,6 +6,7 @@ The class says what to do next, the attributes carry the facts, the text says wh
     ├── AnswerError               something about one request
     │   ├── Retry                 the same request may succeed in a moment
     │   │   ├── Unreachable       no answer: refused, reset, name not resolved, TLS
+    │   │   │   └── Untrusted     another's certificate, which the next try would meet as well
     │   │   ├── TimedOut          no answer in time
     │   │   ├── ServerTrouble     5xx, 408, 425
     │   │   ├── Throttled         429, with the wait the server asked for
@@ -61,6 +62,10 @@ class Retry(AnswerError):
 
 class Unreachable(Retry):
     """No answer: connection refused or reset, name not resolved, TLS failure."""
+
+
+class Untrusted(Unreachable):
+    """The server's certificate is not trusted: nothing was sent, and to try again at once would bring the same."""
 
 
 class TimedOut(Retry):

@@ -48,7 +48,7 @@ async def hand_over(config: Config, errand: Errand, daemons: Sequence[str], *, w
             if as_json:
                 show.as_json({"order": number, "shards": shards})
             return OK
-        return await _follow(orders, number, Places(config.lake.root), set(daemons), as_json=as_json)
+        return await _follow(orders, number, Places(config.lake.root), set(daemons), errand, as_json=as_json)
     finally:
         engine.dispose()
 
@@ -68,8 +68,10 @@ def _who() -> str:
     return f"{operator_name()}@{socket.gethostname()} (process {os.getpid()})"
 
 
-async def _follow(orders: Orders, number: int, places: Places, daemons: set[str], *, as_json: bool) -> int:
-    """Show how far the order is until it is done; the exit code is the worst of its shares."""
+async def _follow(
+    orders: Orders, number: int, places: Places, daemons: set[str], errand: Errand, *, as_json: bool
+) -> int:
+    """Show how far the order of *errand* is until it is done; the exit code is the worst of its shares."""
     stop, shown = Stop(), _Shown()
     with stop.listening(), show.progress() as progress:
         while not stop.event.is_set():
@@ -84,20 +86,21 @@ async def _follow(orders: Orders, number: int, places: Places, daemons: set[str]
                 return INCOMPLETE
             await asyncio.sleep(_LOOK_SECONDS)
     if stop.signal:
-        return await _taken_back(orders, number, stop)
+        return await _taken_back(orders, number, stop, forced=errand.force)
     shares = orders.shares(number)
     _tell([share for share in shares if share.result is not None], as_json=as_json)
     ended = [share.exit_code for share in shares if share.exit_code is not None]
     return max([*ended, INCOMPLETE if len(ended) < len(shares) else OK])
 
 
-async def _taken_back(orders: Orders, number: int, stop: Stop) -> int:
+async def _taken_back(orders: Orders, number: int, stop: Stop, *, forced: bool) -> int:
     orders.withdraw(number)
     for _ in range(_PATIENCE_LOOKS):
         if all(share.stage is not Stage.TAKEN for share in orders.shares(number)):
             break
         await asyncio.sleep(_LOOK_SECONDS)
-    show.say("Taken back: what was answered is in the lake, and the same command goes on from here.")
+    again = "asks all of its days again" if forced else "goes on from here"
+    show.say(f"Taken back: what was answered is in the lake, and the same command {again}.")
     return stop.exit_code
 
 

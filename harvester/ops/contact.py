@@ -9,7 +9,7 @@ from http import HTTPStatus
 from harvester.sma.tally import Call
 from harvester.sma.wire import Kind
 
-_SILENT = {"Unreachable", "TimedOut", "ServerTrouble"}
+_SILENT = {"Unreachable", "Untrusted", "TimedOut", "ServerTrouble"}
 """How requests end that SMA did not answer, or only with its own trouble."""
 
 

@@ -33,6 +33,7 @@ OUTCOMES = {
     "ok": "ok",
     "redirect": "redirect",
     "Unreachable": "unreachable",
+    "Untrusted": "unreachable",
     "TimedOut": "timed_out",
     "ServerTrouble": "server_trouble",
     "Throttled": "throttled",

@@ -18,7 +18,7 @@ import aiohttp
 from yarl import URL
 
 import harvester
-from harvester.errors import BadBody, Forbidden, NotFound, TimedOut, Unreachable
+from harvester.errors import BadBody, Forbidden, NotFound, TimedOut, Unreachable, Untrusted
 from harvester.model import Device, Plant, Slice
 from harvester.sma import answers, consent, encoding, monitoring, wire
 from harvester.sma.consent import Consent, ConsentState
@@ -290,6 +290,11 @@ def _speaking(label: str) -> Iterator[None]:
         raise BadBody(f"{label}: the answer is not what HTTP or its encoding promise") from error
     except aiohttp.ClientPayloadError as error:
         raise BadBody(f"{label}: the body broke off") from error
+    except aiohttp.ClientConnectorCertificateError as error:
+        raise Untrusted(
+            f"{label}: the server's certificate is not trusted, so nothing was sent. Check the address and this "
+            "machine's clock; `harvester doctor` says what is wrong with the certificate"
+        ) from error
     except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
         raise Unreachable(f"{label}: no answer ({_reason(error)})") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harvester.errors import HarvestError, Retry, Throttled
+from harvester.errors import HarvestError, Retry, Throttled, Untrusted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Patience:
         come back at once, and is no shorter than what the server asked for. A 429 waits in the pace, which honours
         Retry-After for all.
         """
-        if not isinstance(error, Retry):
+        if not isinstance(error, Retry) or isinstance(error, Untrusted):
             return None
         if isinstance(error, Throttled):
             return 0.0 if attempt < self.refusals else None

@@ -34,7 +34,7 @@ def connect(file: Path, *, create: bool = True) -> Engine:
 
     With ``create=False``, for those who only read, a missing file and an older version are errors.
     """
-    if not create and not _is_there(file):
+    if not create and not is_there(file):
         raise LedgerError(
             f"{file}: there is no ledger yet. `harvester discover`, `harvester run` and `harvester backfill` make it."
         )
@@ -101,7 +101,8 @@ def _translate(file: Path, context: sa.engine.ExceptionContext) -> LedgerError |
     return None
 
 
-def _is_there(file: Path) -> bool:
+def is_there(file: Path) -> bool:
+    """Tell whether there is a ledger; raises `LedgerError` where its folder cannot be looked into."""
     try:
         return file.exists()
     except OSError as error:

@@ -297,8 +297,8 @@ async def test_a_certificate_of_another_host_or_authority_is_refused(tmp_path: P
     assert good[0] == "plants 1"
     assert good[1] > 0
     for said, requests in (wrong, unknown):
-        assert said.startswith("Unreachable")
-        assert "Certificate" in said
+        assert said.startswith("Untrusted")
+        assert "certificate is not trusted, so nothing was sent" in said
         assert requests == 0
 
 
@@ -311,7 +311,8 @@ async def test_a_command_says_that_it_is_the_certificate(tmp_path: Path) -> None
 
     assert (ran.code, doctor.code) == (4, 3)
     assert "Error: POST /oauth2/token: " in ran.err
-    assert "Certificate" in ran.err
+    assert "certificate is not trusted" in ran.err
+    assert "`harvester doctor`" in ran.err
     assert running.url in ran.err
     assert "its certificate is not trusted" in doctor.out
     assert "Hostname mismatch" in doctor.out

@@ -14,6 +14,7 @@ from harvester.errors import (
     Throttled,
     TimedOut,
     Unreachable,
+    Untrusted,
 )
 from harvester.sma.retry import Patience
 
@@ -26,6 +27,11 @@ def test_waits_double(error: AnswerError) -> None:
     waits = [PATIENCE.delay(error, attempt, 1.0) for attempt in range(1, 6)]
 
     assert waits == [1.0, 2.0, 4.0, 8.0, None]
+
+
+def test_a_certificate_that_is_not_trusted_is_not_met_again() -> None:
+    """The next try would meet the same certificate."""
+    assert PATIENCE.delay(Untrusted("?"), 1, 0.5) is None
 
 
 @given(attempt=st.integers(1, 10_000), draw=st.floats(0, 1, exclude_max=True))
