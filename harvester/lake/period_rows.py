@@ -46,7 +46,7 @@ class DecodedPeriods:
     rows: pl.DataFrame
     """Columns of the table, and `MARKS`."""
     by_index: pl.DataFrame | None
-    """Columns of the companion table, and `MARKS`; None where the set has no array channel."""
+    """Columns of the companion table, and `MARKS`; None where there is nothing for it."""
     counts: tuple[DayCount, ...]
     bad: tuple[Bad, ...]
 

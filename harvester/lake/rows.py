@@ -257,7 +257,7 @@ def _beside(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
 def split(frame: pl.DataFrame, table: TableSchema, marks: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     """Return the rows of *table* and of its companion for arrays, both with *marks*.
 
-    Columns that *frame* lacks are lacking in them; None stands for a companion without arrays.
+    Columns that *frame* lacks are lacking in them; None stands for a companion without rows.
     """
     held = frozenset(frame.columns)
     rows = frame[[*(c.name for c in table.columns if c.name in held), *marks]]
@@ -267,4 +267,6 @@ def split(frame: pl.DataFrame, table: TableSchema, marks: Sequence[str]) -> tupl
     known = held - {"index", *(c.name for c in table.arrays)}  # a scalar may be called so, but is not for this table
     keep = [*(c.name for c in table.index_columns if c.name in known), *marks]
     exploded = explode(frame, [array_column(name) for name in arrays], keep)
+    if exploded.is_empty():
+        return rows, None
     return rows, exploded[[*(c.name for c in table.index_columns if c.name in exploded.columns), *marks]]

@@ -1,5 +1,6 @@
 """Rows that wait without what they share come back whole: every row once, with its day, its answer and its values."""
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -11,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harvester.lake.decode import decode
 from harvester.lake.layout import Partition, Places
 from harvester.lake.parquet import publish, read
 from harvester.lake.readings import ANSWER, MARKS, ROWS_OF_A_DAY, Readings, by_day
 from harvester.lake.registry import Registry
 from harvester.lake.schema import WALL_CLOCK
-from harvester.model import Level
+from harvester.model import Level, Payload, Period, Series, Slice
 
 DAY = date(2026, 6, 3)
 MIDNIGHT = datetime(2026, 6, 3)  # noqa: DTZ001 - a wall clock
@@ -134,3 +136,22 @@ def test_the_order_of_portions_makes_no_difference(tmp_path: Path) -> None:
     assert frames[0].select("plant_id", "wind_speed").rows() == [("a", 2.0), ("b", 1.0), ("b", 3.0)]
     assert frames[0].equals(frames[1])
     assert frames[0].equals(frames[2])
+
+
+def test_a_day_without_elements_has_no_companion(tmp_path: Path) -> None:
+    """An array that is empty all day makes no row of the companion, and is not counted there."""
+    registry, places = Registry(tmp_path / "registry.json"), Places(tmp_path / "lake")
+    series = Series(plant_id="1", device_id="7", set="PowerDc")
+    rows = [
+        {"time": f"{DAY + timedelta(days=day)}T12:00:00", "dcPowerInput": [{"index": "A", "value": 1.0}][:full]}
+        for day, full in ((0, 1), (1, 0))
+    ]
+    body = json.dumps({"resolution": "OneHour", "plant": {"timezone": "Europe/Berlin"}, "set": rows}).encode()
+    piece = Slice(series=series, period=Period.WEEK, date=DAY, days=(DAY,))
+    decoded = decode([Payload(slice=piece, body=body, asked_at=ASKED)], registry, {})
+    days = list(by_day([decoded.readings]))
+    written = publish(places, 0, decoded.readings.table, days)
+
+    assert [(day.date, day.by_index is None) for day in days] == [(DAY, False), (DAY + timedelta(days=1), True)]
+    assert written.rows == {"device_power_dc": 2, "device_power_dc_by_index": 1}
+    assert written.files == 3
