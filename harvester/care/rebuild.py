@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 from harvester.care.entombing import entomb
@@ -182,7 +183,7 @@ def _move_aside(file: Path, now: datetime) -> Path | None:
 
     *file* itself stays in place as well until the new one takes it: wherever a kill comes, there is a ledger.
     """
-    aside = file.with_name(f"{file.name}.aside-{now:%Y%m%dT%H%M%S}")
+    aside = _free_name(file, now)
     moved: list[Path] = []
     for suffix in _LOGS:
         with contextlib.suppress(FileNotFoundError):
@@ -194,13 +195,20 @@ def _move_aside(file: Path, now: datetime) -> Path | None:
     return aside
 
 
+def _free_name(file: Path, now: datetime) -> Path:
+    """Return a name for *file* to be kept under, which nothing has but *file*: a rebuild that failed gave it to it."""
+    names = (f"{file.name}.aside-{now:%Y%m%dT%H%M%S}{f'-{number}' if number > 1 else ''}" for number in count(1))
+    asides = (file.with_name(name) for name in names)
+    return next(aside for aside in asides if not aside.exists() or (file.exists() and aside.samefile(file)))
+
+
 def _linked(file: Path, aside: Path) -> bool:
     """Give *file* the name *aside* too; False where there is none."""
     try:
         aside.hardlink_to(file)
     except FileNotFoundError:
         return False
-    except FileExistsError:  # of a rebuild that failed within the same second
+    except FileExistsError:
         if not aside.samefile(file):
             raise
     except OSError as error:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -187,6 +187,22 @@ async def test_a_healthy_ledger_is_not_replaced_unless_forced(cloud: Running, tm
     assert "--force" in refused.err
     assert untouched
     assert settled[0] > 0
+
+
+async def test_two_rebuilds_within_a_second_keep_both_ledgers(cloud: Running, tmp_path: Path) -> None:
+    """What the first one moved aside is still there after the second, and so is what the first one made."""
+    await two_weeks(cloud, tmp_path)
+    places, file = Places(tmp_path / "lake"), tmp_path / "ledger.db"
+    now, contents = datetime(2026, 6, 20, 12, tzinfo=UTC), [file.read_bytes()]
+    asides = []
+    for _ in range(3):
+        asides.append(rebuild(places, file, force=True, now=now).aside)
+        contents.append(file.read_bytes())
+
+    assert [aside.name for aside in asides if aside] == [
+        f"ledger.db.aside-20260620T120000{more}" for more in ("", "-2", "-3")
+    ]
+    assert [aside.read_bytes() for aside in asides if aside] == contents[:3]
 
 
 async def test_a_damaged_ledger_is_moved_aside_and_a_damaged_snapshot_passed_over(
