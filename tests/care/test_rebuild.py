@@ -173,13 +173,12 @@ async def test_without_a_snapshot_the_lake_is_enough(cloud: Running, tmp_path: P
     assert differences(lake, truth) == []
 
 
-async def test_a_healthy_ledger_is_not_replaced_unless_forced(cloud: Running, tmp_path: Path) -> None:
+async def test_a_healthy_ledger_is_not_replaced_unless_forced(copied: dict[str, str], tmp_path: Path) -> None:
     """Refused with 2 and untouched; with --force it is moved aside, whole."""
-    env = await two_weeks(cloud, tmp_path)
     before = (tmp_path / "ledger.db").read_bytes()
-    refused = await command(env, "ledger", "rebuild")
+    refused = await command(copied, "ledger", "rebuild")
     untouched = (tmp_path / "ledger.db").read_bytes() == before
-    forced = await command(env, "ledger", "rebuild", "--force", "--json")
+    forced = await command(copied, "ledger", "rebuild", "--force", "--json")
     with closing(sqlite3.connect(forced.json["moved_aside"])) as db:
         settled = db.execute("SELECT count(*) FROM month").fetchone()
 
@@ -189,9 +188,9 @@ async def test_a_healthy_ledger_is_not_replaced_unless_forced(cloud: Running, tm
     assert settled[0] > 0
 
 
-async def test_two_rebuilds_within_a_second_keep_both_ledgers(cloud: Running, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("copied")
+def test_two_rebuilds_within_a_second_keep_both_ledgers(tmp_path: Path) -> None:
     """What the first one moved aside is still there after the second, and so is what the first one made."""
-    await two_weeks(cloud, tmp_path)
     places, file = Places(tmp_path / "lake"), tmp_path / "ledger.db"
     now, contents = datetime(2026, 6, 20, 12, tzinfo=UTC), [file.read_bytes()]
     asides = []
@@ -206,18 +205,18 @@ async def test_two_rebuilds_within_a_second_keep_both_ledgers(cloud: Running, tm
 
 
 async def test_a_damaged_ledger_is_moved_aside_and_a_damaged_snapshot_passed_over(
-    cloud: Running, tmp_path: Path
+    copied: dict[str, str], tmp_path: Path
 ) -> None:
     """The older of two snapshots serves; the damaged one is named, and so is where the damaged ledger went."""
-    env, places = await two_weeks(cloud, tmp_path), Places(tmp_path / "lake")
+    places = Places(tmp_path / "lake")
     newest = places.snapshot_days()[-1]
     shutil.copy(places.snapshot(newest), places.snapshot(newest - timedelta(days=1)))
     places.snapshot(newest).write_bytes(b"not a ledger")
     lose(tmp_path)
     (tmp_path / "ledger.db").write_bytes(b"spoiled" * 1000)
-    checked = await command(env, "ledger", "check", "--check")
-    done = await command(env, "ledger", "rebuild", "--json")
-    again = await command(env, "ledger", "check", "--check", "--json")
+    checked = await command(copied, "ledger", "check", "--check")
+    done = await command(copied, "ledger", "rebuild", "--json")
+    again = await command(copied, "ledger", "check", "--check", "--json")
 
     assert checked.code == 3
     assert done.json["snapshot"] == str(newest - timedelta(days=1))
@@ -303,28 +302,27 @@ def test_a_folder_that_may_not_be_written_is_told(tmp_path: Path) -> None:
     assert file.read_bytes() == b"spoiled" * 1000
 
 
-async def test_a_snapshot_of_a_newer_version_is_refused(cloud: Running, tmp_path: Path) -> None:
+async def test_a_snapshot_of_a_newer_version_is_refused(copied: dict[str, str], tmp_path: Path) -> None:
     """It is not passed over for an older one: exit code 2, and no ledger is made."""
-    env, places = await two_weeks(cloud, tmp_path), Places(tmp_path / "lake")
+    places = Places(tmp_path / "lake")
     lose(tmp_path)
     with closing(sqlite3.connect(places.snapshot(places.snapshot_days()[-1]))) as db:
         db.execute("UPDATE alembic_version SET version_num = '9999'")
         db.commit()
-    done = await command(env, "ledger", "rebuild")
+    done = await command(copied, "ledger", "rebuild")
 
     assert done.code == 2
     assert "newer harvester" in done.err
     assert not list(tmp_path.glob("*ledger.db*"))
 
 
-async def test_the_ledger_of_another_lake_is_wrong_and_stays(cloud: Running, tmp_path: Path) -> None:
+async def test_the_ledger_of_another_lake_is_wrong_and_stays(copied: dict[str, str], tmp_path: Path) -> None:
     """`check` tells, `rebuild` refuses: most likely ledger.url is a mistake."""
-    env = await two_weeks(cloud, tmp_path)
     with closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
         db.execute("UPDATE meta SET value = 'another' WHERE key = 'lake_id'")
         db.commit()
-    checked = await command(env, "ledger", "check", "--check", "--json")
-    refused = await command(env, "ledger", "rebuild")
+    checked = await command(copied, "ledger", "check", "--check", "--json")
+    refused = await command(copied, "ledger", "rebuild")
 
     assert (checked.code, refused.code) == (3, 2)
     assert "another" in checked.json["problem"]
