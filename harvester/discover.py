@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -100,7 +100,7 @@ async def explore(
     async def pull(known: KnownPlant) -> _Explored:
         # where sets are known, a list of them that is not found takes none of them back
         at_least = None if known.plant.plant_id in with_sets else [ENERGY_BALANCE.name]
-        return await _explore(client, known.plant, at_least)
+        return await _explore(client, known.plant, at_least, inventory.devices_with)
 
     async with fetching(plants, pull, workers=workers, stop=stop) as outcomes:
         async for outcome in outcomes:
@@ -115,8 +115,16 @@ async def explore(
     return trouble
 
 
-async def _explore(client: Client, plant: Plant, at_least: list[str] | None) -> _Explored:
-    """Enumerate a plant; *at_least* are the sets of the plant as a whole where no list of them is served."""
+async def _explore(
+    client: Client,
+    plant: Plant,
+    at_least: list[str] | None,
+    met: Callable[[Iterable[str]], Collection[str]],
+) -> _Explored:
+    """Enumerate a plant; *at_least* are the sets of the plant as a whole where no list of them is served.
+
+    *met* tells which devices of the given ids were enumerated before.
+    """
     trouble: list[Unexplored] = []
     if plant.start_up is None:  # the plant list may hold ids, names and zones only
         try:
@@ -124,26 +132,39 @@ async def _explore(client: Client, plant: Plant, at_least: list[str] | None) -> 
         except Skip as error:
             trouble.append(Unexplored(plant.plant_id, error))
     devices, before = await client.devices(plant.plant_id), len(trouble)
+    known = met([device.device_id for device in devices])
     async with asyncio.TaskGroup() as group:
-        tasks = {d.device_id: group.create_task(_sets(client, plant, d, None, trouble)) for d in devices}
-        of_plant = group.create_task(_sets(client, plant, None, at_least, trouble))
+        tasks = {d.device_id: group.create_task(_device_sets(client, plant, d, known, trouble)) for d in devices}
+        of_plant = group.create_task(_plant_sets(client, plant, at_least, trouble))
     sets: dict[str | None, list[str] | None] = {device_id: task.result() for device_id, task in tasks.items()}
     return _Explored(plant, devices, {None: of_plant.result(), **sets}, trouble, whole=len(trouble) == before)
 
 
-async def _sets(
-    client: Client, plant: Plant, device: Device | None, otherwise: list[str] | None, trouble: list[Unexplored]
+async def _plant_sets(
+    client: Client, plant: Plant, otherwise: list[str] | None, trouble: list[Unexplored]
 ) -> list[str] | None:
-    """Return the sets of the plant or of its *device*, None where they could not be asked for."""
+    """Return the sets of the plant as a whole, None where they could not be asked for."""
     try:
-        if device is not None:
-            return await client.device_sets(device.device_id)
         return await client.plant_sets(plant.plant_id)
-    except NotFound as error:
-        if device is None:
-            return otherwise  # no list of sets is documented for plants; EnergyBalance every plant has
-        log.info("discover.no_sets", device_id=device.device_id, reason=str(error))
-        return None  # a device that has none, or just now: what is known of it stays
+    except NotFound:
+        return otherwise  # no list of sets is documented for plants; EnergyBalance every plant has
     except AnswerError as error:
+        trouble.append(Unexplored(plant.plant_id, error))
+        return None
+
+
+async def _device_sets(
+    client: Client, plant: Plant, device: Device, known: Collection[str], trouble: list[Unexplored]
+) -> list[str] | None:
+    """Return the sets of *device*, None where they could not be asked for.
+
+    That it has none, which is what a 404 says, is believed of one that is *known* from an earlier enumeration.
+    """
+    try:
+        return await client.device_sets(device.device_id)
+    except AnswerError as error:
+        if isinstance(error, NotFound) and device.device_id in known:
+            log.info("discover.no_sets", device_id=device.device_id, reason=str(error))
+            return None  # what was known of it stays
         trouble.append(Unexplored(plant.plant_id, error))
         return None

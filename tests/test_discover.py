@@ -150,6 +150,19 @@ class TestDevicesAndSets:
             assert await seen.look(NOW + EXPLORE_AGAIN) == []
             assert seen.sets() == before
 
+    async def test_a_new_device_without_a_list_of_sets_is_trouble_once(self, tmp_path: Path) -> None:
+        """Nobody can tell a device that has none from one that is not found for a moment: it is asked again soon."""
+        async with looking(tmp_path, Settings(plants=1, devices=3)) as seen:
+            plant = seen.running.cloud.world.plants()[0]
+            refuse(seen.running, f"/devices/{plant.devices[0].device_id}/measurements/sets", 404)
+            first, known = await seen.look(), {p.plant.plant_id: p.explored_at for p in seen.inventory.plants()}
+            again = await seen.look()
+
+            assert [each.plant_id for each in first] == [plant.plant_id]
+            assert "404" in str(first[0].error)
+            assert known == {plant.plant_id: None}
+            assert again == []
+
     async def test_a_stop_ends_the_enumeration(self, tmp_path: Path) -> None:
         """Nothing new is asked once the word to stop has come."""
         async with looking(tmp_path, Settings(plants=3, devices=3)) as seen:

@@ -122,7 +122,7 @@ async def test_each_fault_of_a_place_has_its_code_and_its_words(tmp_path: Path, 
         config = impatient(running, tmp_path)
         for fault, words in WORDS.items():
             if (place, fault) == ("sets", "http_404"):
-                continue  # means that there are none
+                continue  # means that there are none, once the devices are known
             running.cloud.faults = Faults(only=PLACES[place], everywhere=True, **{fault: 1.0})
             outcome = await asked(config, "backfill", now)
 
@@ -139,20 +139,24 @@ async def test_each_fault_of_a_place_has_its_code_and_its_words(tmp_path: Path, 
     is_whole(config)
 
 
-async def test_a_list_of_sets_that_is_unknown_is_asked_again_the_next_day(tmp_path: Path) -> None:
-    """A 404 says that there are none, so nothing has failed; the plant's balance is asked all the same."""
+async def test_a_list_of_sets_that_is_unknown_is_believed_the_second_time(tmp_path: Path) -> None:
+    """A 404 of a new device is a failure, 3 with the device named; of a known one it says that it has none, for a day.
+
+    The plant's balance is asked all the same.
+    """
     now = Present(2026, 5, 20, 12)
     async with serving(CLOUD, now=now) as running:
         accept_all(running)
         config = impatient(running, tmp_path)
         running.cloud.faults = Faults(only=PLACES["sets"], http_404=1.0)
-        first = await asked(config, "backfill", now)
+        first, again = [await asked(config, "backfill", now) for _ in range(2)]
         lacked = {table for table, *_ in lacking(config.lake.root, truth(), DAY, DAY)}
         running.cloud.faults = Faults()
         now.advance(days=1)
         second = await asked(config, "backfill", now)
 
-    assert (first.exit_code, second.exit_code) == (0, 0)
+    assert (first.exit_code, again.exit_code, second.exit_code) == (3, 0, 0)
+    assert any("/measurements/sets" in reason and "404" in reason for reason in told(first))
     assert lacked == {"device_power_ac"}
     is_whole(config)
 
