@@ -186,7 +186,7 @@ class Run:
             finished(self.folder, "consent", "request").check_returncode()
             daemon = stack.enter_context(running(self.folder, "daemon", "daemon"))
             url = said(self.folder / "daemon.err", r'"url": ?"(http[^"]+)"', daemon, self.stopped)
-            self._watch(stack, daemon, cloud.pid, url)
+            self._watch(stack, {"daemon": daemon, "local cloud": cloud}, url)
             sys.stdout.write(table(self.figures()))
             sys.stdout.flush()
             self.orders.finish(early=self.stopped.told)
@@ -202,20 +202,20 @@ class Run:
         cloud = stack.enter_context(running(self.folder, "cloud", *words))
         return cloud, said(self.folder / "cloud.err", r"(http://[\d.:]+)", cloud, self.stopped)
 
-    def _watch(self, stack: ExitStack, daemon: subprocess.Popen[bytes], cloud: int, url: str) -> None:
-        """Sample and order until the time is over, somebody says so, or the daemon is gone."""
+    def _watch(self, stack: ExitStack, both: dict[str, subprocess.Popen[bytes]], url: str) -> None:
+        """Sample and order until the time is over, somebody says so, or daemon or cloud is gone."""
         began = time.monotonic()
         sample_at, order_at = began + self.asked.sample, began + self.asked.order
         while (now := time.monotonic()) < began + 3600 * self.asked.hours and not self.stopped.told:
-            if daemon.poll() is not None:
-                self.troubles.append("the daemon ended by itself")
+            if gone := [name for name, process in both.items() if process.poll() is not None]:
+                self.troubles.append(f"the {' and the '.join(gone)} ended by itself after {(now - began) / 3600:.2f} h")
                 return
             self.orders.look()
             if now >= order_at:
                 self.orders.place(stack)
                 order_at += self.asked.order
             if now >= sample_at:
-                self._sample((now - began) / 3600, daemon.pid, cloud, url)
+                self._sample((now - began) / 3600, both["daemon"].pid, both["local cloud"].pid, url)
                 sample_at = max(sample_at + self.asked.sample, time.monotonic())
             time.sleep(LOOK)
 

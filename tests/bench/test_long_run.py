@@ -1,8 +1,11 @@
 """A long run as short as it can be: everything is sampled, nothing fails; whether it is flat needs hours to tell."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -41,6 +44,28 @@ def test_a_short_run_samples_everything_and_leaves_nothing_behind(tmp_path: Path
     assert last["failed"] == last["broken"] == 0
     assert last["ledger"] + last["wal"] > 0
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_run_whose_cloud_is_gone_ends_at_once(tmp_path: Path) -> None:
+    """What is measured without a cloud is no steady load: the run says so, and ends with 1."""
+    target = tmp_path / "figures.json"
+    command = [sys.executable, str(SCRIPT), "--hours", "1", *SMALL, "--folder", str(tmp_path), "--json", str(target)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as run:
+        ends = time.monotonic() + 60
+        while not target.exists() and time.monotonic() < ends:
+            time.sleep(0.1)
+        os.kill(cloud_of(run.pid), signal.SIGKILL)
+        out, _ = run.communicate(timeout=120)
+
+    assert run.returncode == 1
+    assert "the local cloud ended by itself after 0.00 h" in out
+    assert "NOT GOOD" in out
+
+
+def cloud_of(run: int) -> int:
+    """Return the process of the local cloud that the process *run* has started."""
+    children = Path(f"/proc/{run}/task/{run}/children").read_text().split()
+    return next(int(child) for child in children if b"sandbox" in Path(f"/proc/{child}/cmdline").read_bytes())
 
 
 def test_what_rises_is_told_from_what_is_flat() -> None:
