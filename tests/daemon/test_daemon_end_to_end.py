@@ -29,7 +29,6 @@ QUIET = {
     "HARVESTER_SCHEDULE__BACKFILL": "1d",
     "HARVESTER_HARVEST__SINCE": "1d",
     "HARVESTER_HARVEST__LIVE_SETS": "[]",
-    "HARVESTER_WEB__OPERATOR": "off",
 }
 """A daemon that does little but what it is ordered."""
 

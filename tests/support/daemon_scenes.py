@@ -31,7 +31,6 @@ class Shards(Scene):
     variables: ClassVar[dict[str, str]] = {
         "HARVESTER_HARVEST__SINCE": RECENT.isoformat(),
         "HARVESTER_LAKE__PLANTS_PER_FILE": "1",
-        "HARVESTER_WEB__OPERATOR": "",
     }
     first, last = RECENT, RECENT + timedelta(days=1)
 
@@ -119,7 +118,6 @@ class Ordered(Scene):
         **{f"HARVESTER_SCHEDULE__{lane}": "1d" for lane in ("LIVE", "SETTLE", "BACKFILL")},
         "HARVESTER_HARVEST__SINCE": "1d",
         "HARVESTER_HARVEST__LIVE_SETS": "[]",
-        "HARVESTER_WEB__OPERATOR": "",
     }
 
     def __init__(self, *given: Any) -> None:

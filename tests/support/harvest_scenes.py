@@ -136,7 +136,6 @@ class Daemon(Scene):
     settings = Settings(**{**SMALL, "start": RECENT})
     variables: ClassVar[dict[str, str]] = {
         "HARVESTER_HARVEST__SINCE": RECENT.isoformat(),
-        "HARVESTER_WEB__OPERATOR": "",
     }
     first, last = RECENT, RECENT + timedelta(days=1)
 

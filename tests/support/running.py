@@ -64,9 +64,12 @@ def accept_all(running: Running) -> None:
 
 
 def environment(running: Running, folder: Path, **more: str) -> dict[str, str]:
-    """Return the environment variables that say the same as `flags`."""
+    """Return the environment variables that say the same as `flags`; *more* are put on top.
+
+    No port is taken unless *more* names one: the usual one is the same for every test that runs beside this.
+    """
     named = {f"HARVESTER_{key.upper().replace('.', '__')}": str(v) for key, v in flags(running, folder).items()}
-    return {**os.environ, **named, **more}
+    return {**os.environ, "HARVESTER_WEB__OPERATOR": "off", **named, **more}
 
 
 class Command:
