@@ -12,7 +12,7 @@ demo: $(READY)  ## see it work: sandbox, consent, a week of harvest; needs no ne
 test: $(READY)  ## all tests; those with a browser or newman where these are found, see test-tools
 	$(BIN)/pytest -q --numprocesses auto --dist worksteal
 
-test-tools:  ## what some tests drive: Chromium and systemd (Debian), newman (npm)
+test-tools:  ## what some tests drive: Chromium, gcc and systemd (Debian), newman (npm)
 	@.ci/test-tools
 
 faults: $(READY)  ## more games, and others each time, of what can go wrong on the wire; EXAMPLES=200
@@ -55,7 +55,7 @@ kill: $(READY)  ## kill at every step, N times (1000): nothing is lost, doubled 
 clean:
 	rm -rf $(VENV) node_modules demo-lake build *.egg-info
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt $(wildcard harvester/lake/*.c)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \

@@ -1,4 +1,4 @@
-"""Outside programs that tests drive: asked for as a fixture, `newman`, `chromium`, or `browser`.
+"""Outside programs that tests drive: asked for as a fixture, `newman`, `chromium`, `browser`, or `gcc`.
 
 Where a program is not found its tests are left out, with a line at the end that says so and how to get it; not
 skipped, since a skip counts as a failure. Where the variable CI is set they stay, and fail.
@@ -19,6 +19,7 @@ NAMES = {
     "newman": ("newman", str(ROOT / "node_modules/.bin/newman")),
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "systemd_analyze": ("systemd-analyze",),
+    "gcc": ("gcc",),
 }
 """What each program may be called, or where it may lie; the first that is there counts."""
 PLACES = {program: next(filter(None, map(shutil.which, names)), None) for program, names in NAMES.items()}
@@ -77,6 +78,12 @@ def chromium() -> Path:
 def systemd_analyze() -> Path:
     """Return systemd's checker of units."""
     return _program("systemd_analyze")
+
+
+@pytest.fixture(scope="session")
+def gcc() -> Path:
+    """Return the C compiler, which the reader of answers is made with."""
+    return _program("gcc")
 
 
 @pytest.fixture

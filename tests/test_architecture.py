@@ -36,7 +36,7 @@ owners.standing questions.coverage_page questions.heatmap
 discover errand lake.decode lake.quarantine ops.connect ops.initial ops.metrics ops.outbox ops.pages owners.consents
 questions.coverage questions.dossier questions.gaps sma.code_client
 due care.entombing daemon.schedule lake.answers lake.readings ops.attention ops.commented ops.connect_visits ops.gauges
-ops.interview ops.records ops.standing questions.budget questions.explain questions.plausibility sma.client
+lake.columns ops.interview ops.records ops.standing questions.budget questions.explain questions.plausibility sma.client
 sma.owner_tokens
 config outlook lake.lake lake.merge lake.registry lake.rows lake.stamps ops.connect_link ops.contact questions.ages
 questions.aliases questions.standing questions.survey sma.code_grant sma.consent sma.exchange sma.monitoring
@@ -96,7 +96,7 @@ INNER = {("commands", "uvloop")}
 PURE = (
     *("errors", "model", "catalog", "clock", "week", "live", "plan", "periods", "report", "daylight"),
     *("sma.wire", "sma.retry", "sma.encoding", "sma.discretion", "sma.answers", "sma.learning"),
-    *("lake.naming", "lake.schema", "lake.layout", "lake.merge", "lake.stamps", "lake.rows"),
+    *("lake.naming", "lake.schema", "lake.layout", "lake.merge", "lake.stamps", "lake.rows", "lake.columns"),
     *("state.packed", "state.settlement"),
     *("questions.ages", "questions.content", "questions.coverage", "questions.coverage_page"),
     *("questions.dossier", "questions.explain", "questions.gaps", "questions.plausibility"),

@@ -1,7 +1,7 @@
 """Raw answers to rows, exactly, their stamps as they came: the first half of decoding. Knows no file.
 
-The rows of as many answers as possible are checked and named together: what is done to the rows of one answer costs
-more in calls than in rows. Only parsing stays apart, as polars parses best what fits into the processor's cache.
+The rows of as many answers as possible are read into one frame: what is done to the rows of one answer costs more in
+calls than in rows.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from itertools import groupby
 import msgspec
 import polars as pl
 
+from harvester.lake.columns import Reader
 from harvester.lake.registry import Registry
-from harvester.lake.rows import ELEMENTS, Parsed, Reader, Walked, array_column, walk
+from harvester.lake.rows import ELEMENTS, Walked, array_column, walk
 from harvester.lake.schema import TableSchema, polars_schema
 from harvester.model import Payload
 
@@ -92,8 +93,17 @@ class Stack:
             above += reply.height
 
 
-_Read = tuple[Payload, Envelope, Parsed | Walked]
-"""One answer: its envelope, and its rows by SMA's names."""
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """One answer: what surrounds its rows, and their text."""
+
+    payload: Payload
+    envelope: Envelope
+    rows: bytes
+
+
+_Read = tuple[Payload, Envelope, int | Walked]
+"""One answer and its rows: how many they are in the frame of what is known, or each of them."""
 
 
 def read_all(
@@ -104,41 +114,53 @@ def read_all(
     Returns *table* with the channels that were met for the first time, which are recorded; the answers, those with
     new or odd content in stacks of one; and the answers that could not be read.
     """
-    reader = Reader.of(table)
-    read, bad = _read_each(payloads, reader)
-    read, spoiled = _checked(read, reader)
+    opened, bad = _open_each(payloads)
+    heights, known = Reader.of(table).read([each.rows for each in opened])
+    read, spoiled = _walk_refused(opened, heights)
     read, crowded = _few_enough(read, table)
     bad += [*spoiled, *crowded]
     found = (channel for _, _, rows in read if isinstance(rows, Walked) for channel in rows.found)
     table = registry.learn(table, found)
     shape, stacks = _shape(table), []
+    known = _conform(known, shape)
     for walked, some in groupby(read, key=lambda each: isinstance(each[2], Walked)):
         if walked:
             alone, odd = _alone(list(some), table, shape)
             stacks += alone
             bad += odd
         else:
-            stacks.append(_stacked(list(some), reader, shape))
+            replies = [Reply(payload, envelope, rows) for payload, envelope, rows in some if isinstance(rows, int)]
+            height = sum(reply.height for reply in replies)
+            stacks.append(Stack(replies, known.head(height)))
+            known = known.slice(height)
     return table, stacks, bad
 
 
-def _read_each(payloads: Sequence[Payload], reader: Reader) -> tuple[list[_Read], list[Bad]]:
-    read: list[_Read] = []
+def _open_each(payloads: Sequence[Payload]) -> tuple[list[_Opened], list[Bad]]:
+    opened: list[_Opened] = []
     bad: list[Bad] = []
     for payload in payloads:
         try:
-            read.append((payload, *_read(payload.body, reader)))
+            opened.append(_Opened(payload, *(_cut(payload.body) or _opened(payload.body))))
         except UNREADABLE as error:
             bad.append(Bad(payload, str(error)))
+    return opened, bad
+
+
+def _walk_refused(opened: Sequence[_Opened], heights: Sequence[int | None]) -> tuple[list[_Read], list[Bad]]:
+    """Return each answer with its height; where there is none it is read the long way, from the beginning."""
+    read: list[_Read] = []
+    bad: list[Bad] = []
+    for each, height in zip(opened, heights, strict=True):
+        try:
+            if height is None:
+                envelope, rows = _opened(each.payload.body)
+                read.append((each.payload, envelope, walk(rows)))
+            else:
+                read.append((each.payload, each.envelope, height))
+        except UNREADABLE as error:
+            bad.append(Bad(each.payload, str(error)))
     return read, bad
-
-
-def _read(body: bytes, reader: Reader) -> tuple[Envelope, Parsed | Walked]:
-    cut = _cut(body)
-    if cut and (parsed := reader.parse(cut[1])):
-        return cut[0], parsed
-    envelope, raw = _opened(body)
-    return envelope, reader.parse(raw) or walk(raw)
 
 
 def _cut(body: bytes) -> tuple[Envelope, bytes] | None:
@@ -168,27 +190,11 @@ def _opened(body: bytes) -> tuple[Envelope, bytes]:
     return envelope, raw
 
 
-def _checked(read: Sequence[_Read], reader: Reader) -> tuple[list[_Read], list[Bad]]:
-    """Return *read* with those walked that the fast way did not read exactly."""
-    parsed = [rows for _, _, rows in read if isinstance(rows, Parsed)]
-    if not parsed or reader.exact(parsed):
-        return list(read), []
-    kept: list[_Read] = []
-    bad: list[Bad] = []
-    for payload, envelope, rows in read:
-        try:
-            exact = isinstance(rows, Walked) or reader.exact([rows])
-            kept.append((payload, envelope, rows if exact else walk(_opened(payload.body)[1])))
-        except UNREADABLE as error:
-            bad.append(Bad(payload, str(error)))
-    return kept, bad
-
-
 def _few_enough(read: Sequence[_Read], table: TableSchema) -> tuple[list[_Read], list[Bad]]:
     """Part the answers with which *table* has no more than `MOST_CHANNELS` from the others."""
     known, kept, bad = set(table.names), [], []
     for payload, envelope, rows in read:
-        new = rows.found.keys() - known if isinstance(rows, Walked) else set()
+        new = set(rows.found) - known if isinstance(rows, Walked) else set()
         if len(known) + len(new) > MOST_CHANNELS:
             told = f"{len(new)} channels that nobody has seen before; {table.table} may have {MOST_CHANNELS} in all"
             bad.append(Bad(payload, told))
@@ -196,14 +202,6 @@ def _few_enough(read: Sequence[_Read], table: TableSchema) -> tuple[list[_Read],
         known |= new
         kept.append((payload, envelope, rows))
     return kept, bad
-
-
-def _stacked(read: Sequence[_Read], reader: Reader, shape: pl.Schema) -> Stack:
-    frames = [rows.frame for _, _, rows in read if isinstance(rows, Parsed)]
-    replies = [
-        Reply(payload, envelope, frame.height) for (payload, envelope, _), frame in zip(read, frames, strict=True)
-    ]
-    return Stack(replies, _conform(reader.named(pl.concat(frames)), shape))
 
 
 def _alone(read: Sequence[_Read], table: TableSchema, shape: pl.Schema) -> tuple[list[Stack], list[Bad]]:

@@ -14,7 +14,7 @@ from datetime import date
 import polars as pl
 
 from harvester.lake.rows import split
-from harvester.lake.schema import INSTANT, TableSchema
+from harvester.lake.schema import INSTANT, WALL_CLOCK, TableSchema
 
 MARKS = ("_date", "_whole", "_repeats")
 """Columns beside the table's own: the partition's day; whether the answer was asked for that whole day; whether
@@ -109,19 +109,19 @@ def _alike(frames: Sequence[pl.DataFrame]) -> Sequence[pl.DataFrame]:
 
 
 def _runs(answers: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    answer, day = _repeated(answers.get_column("_rows")), rows.get_column("local_time").dt.date()
-    begins = answer.ne_missing(answer.shift()) | day.ne_missing(day.shift())
-    first = begins.arg_true()
+    heights, times = answers.get_column("_rows"), rows.get_column("time")
+    ends, day = heights.cum_sum(), rows.get_column("local_time").dt.date()
+    first = pl.concat([(ends - heights).filter(heights > 0), (day != day.shift()).arg_true()]).unique().sort()
     lengths = first.shift(-1, fill_value=rows.height) - first
-    newest = pl.DataFrame([begins.cum_sum().alias("run"), rows.get_column("time").cast(INSTANT)])
-    number = answer.gather(first)
+    number = ends.search_sorted(first, side="right")
+    newest = [times.slice(place, length).max() for place, length in zip(first, lengths, strict=True)]
     runs = answers.drop("_rows")[number].with_columns(
         number.alias("_answer"),
         day.gather(first).alias("_date"),
         rows.get_column("_repeats").gather(first),
         first.alias("_first"),
         lengths.alias("_rows"),
-        newest.group_by("run", maintain_order=True).max().get_column("time").alias("_newest"),
+        pl.Series("_newest", newest, dtype=WALL_CLOCK).cast(INSTANT),
     )
     return runs.with_columns(
         _whole=pl.when(pl.col("_asked").is_not_null())

@@ -1,17 +1,14 @@
-"""The rows of one answer: raw JSON to one frame, exactly.
+"""The rows of one answer, value by value: whatever an answer holds beyond known numbers, exactly.
 
-The fast way hands the raw array to polars with the channels known so far, which drops unknown keys, keeps the
-first of equal keys, and takes ``true`` for 1.0 and a number for a word without a word. So its result is checked
-by counting, at a fraction of its cost: in a text without escapes every key and every string has two quotation
-marks, and the words ``true``, ``false`` and ``null`` have a ``u`` or an ``l``. If the values found account for all
-of these, and no word found can have been a number, nothing was dropped or bent. If not, the answer is walked value
-by value, and what it holds beyond the known channels is told.
+The compiled reader (`harvester.lake.columns`) takes what is known; this walk takes everything, tells the channels that
+nobody has met before, and keeps what is neither a number nor an index array as it came.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import orjson
@@ -23,125 +20,15 @@ from harvester.lake.schema import Shape, TableSchema
 ELEMENTS = pl.List(pl.Struct({"index": pl.String, "value": pl.Float64}))
 """An array channel: one element per string, tracker or stack."""
 
-_QUOTE, _U, _L = b'"'[0], b"u"[0], b"l"[0]
-_NUMBERS_BEGIN = tuple("-0123456789")
 
+MOST_ROWS = 120_000
+"""Rows of one answer; a year of five-minute values has 105,408. What names rows without end fills no memory."""
 
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """How the rows of one table are read with the channels known so far."""
+_ARRAY = pa.list_(pa.struct([("index", pa.string()), ("value", pa.float64())]))
+_NUMBERS = (float, int)
 
-    wire: pl.Schema
-    """By SMA's names: `time`, scalars, arrays."""
-    rename: dict[str, str]
-    """SMA's name to column."""
-    arrays: tuple[str, ...]
-    """SMA's names of the array channels."""
-
-    def named(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Name the columns of what was read as they travel, arrays as `array_column` says."""
-        names = self.rename | {name: array_column(self.rename[name]) for name in self.arrays}
-        rows.columns = [names.get(name, name) for name in self.wire]
-        return rows
-
-    @classmethod
-    def of(cls, table: TableSchema) -> Reader:
-        """Prepare to read the rows of *table*; a channel known in both shapes is expected as a number."""
-        wire: dict[str, pl.DataType] = {"time": pl.String()}
-        rename: dict[str, str] = {}
-        for (channel, shape), column in sorted(table.names.items(), key=lambda item: item[0][1] is Shape.SCALAR):
-            if channel != "time":
-                wire[channel] = pl.Float64() if shape is Shape.SCALAR else ELEMENTS
-                rename[channel] = column
-        arrays = tuple(name for name, dtype in wire.items() if dtype == ELEMENTS)
-        return cls(pl.Schema(wire), rename, arrays)
-
-    def parse(self, raw: bytes) -> Parsed | None:
-        """Read the JSON array *raw* the fast way; None where its rows surely are not what is known."""
-        if b"\\" in raw:  # an escaped quotation mark or letter would deceive the count
-            return None
-        try:
-            frame = pl.read_json(raw, schema=self.wire)
-        except pl.exceptions.PolarsError:
-            return None
-        octets = pl.Series(pa.Array.from_buffers(pa.uint8(), len(raw), [None, pa.py_buffer(raw)]))
-        quotes, us, ls = (int(octets.eq(octet).sum()) for octet in (_QUOTE, _U, _L))
-        return Parsed(frame, quotes, us, ls)
-
-    def exact(self, parsed: Sequence[Parsed]) -> bool:
-        """Tell whether the rows of all of *parsed* are exactly what was sent.
-
-        Many answers are counted at once, for no answer can make up for another: once no number was taken for a
-        word, nothing is found that is not in the text, so none has less in its text than was found in it.
-        """
-        frame = pl.concat([each.frame for each in parsed])
-        found = self._found(frame)
-        sent = sum(p.quotes for p in parsed), sum(p.us for p in parsed), sum(p.ls for p in parsed)
-        return found == sent and _are_words(frame.get_column("time"))
-
-    def _found(self, frame: pl.DataFrame) -> tuple[int, int, int] | None:
-        """Return the quotation marks and letters that *frame* accounts for; None where some rows cannot be right."""
-        height = frame.height
-        values = {name: height - frame.get_column(name).null_count() for name in self.wire}
-        if values["time"] != height:
-            return None
-        quotes = 2 * height + 2 * sum(values.values())
-        us, ls = (sum(n * name.count(letter) for name, n in values.items()) for letter in "ul")
-        for name in self.arrays:
-            if values[name]:
-                column = frame.get_column(name)
-                held = _index_arrays(column if values[name] == height else column.drop_nulls())
-                if held is None:
-                    return None
-                indexes, numbers = held
-                quotes += 4 * indexes + 2 * numbers
-                us, ls = us + numbers, ls + numbers  # of the key "value"
-        return quotes, us, ls
-
-
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """The rows of one answer as polars reads them, and what its text has, by which that is checked."""
-
-    frame: pl.DataFrame
-    """By SMA's names."""
-    quotes: int
-    us: int
-    """Letters u."""
-    ls: int
-    """Letters l."""
-
-
-def _are_words(stamps: pl.Series) -> bool:
-    """Tell whether none of *stamps* was a number, of which polars makes a word."""
-    first, last = str(stamps.min()), str(stamps.max())
-    if first[:5] == last[:5] and first[:4].isdecimal() and first[4:5] == "-":
-        return True  # what lies between them begins as they do, and no number begins with a year and a hyphen
-    return stamps.str.contains(":", literal=True).all()
-
-
-def _index_arrays(arrays: pl.Series) -> tuple[int, int] | None:
-    """Return how many indexes and values *arrays* hold; None unless they surely are what `walk` takes for arrays."""
-    indexes, values = arrays.explode(empty_as_null=False).struct.unnest().get_columns()
-    if any(index is None or index.startswith(_NUMBERS_BEGIN) for index in indexes.unique().to_list()):
-        return None
-    if _has_twice(indexes, arrays.list.len()):
-        return None
-    return indexes.len(), indexes.len() - values.null_count()
-
-
-def _has_twice(indexes: pl.Series, lengths: pl.Series) -> bool:
-    """Tell whether one of the arrays that *indexes* come from, of *lengths* elements each, has an index twice.
-
-    Nearly always each begins as the longest does, which then answers for all of them.
-    """
-    places = pl.int_ranges(0, lengths, eager=True).explode(empty_as_null=False)
-    at = lengths.arg_max() or 0
-    longest = indexes.slice(int(lengths.head(at).sum()), lengths[at])
-    if (longest.gather(places) == indexes).all():
-        return bool(longest.is_duplicated().any())
-    rows = pl.arange(lengths.len(), eager=True).repeat_by(lengths).explode(empty_as_null=False)
-    return bool(pl.DataFrame({"row": rows, "index": indexes}).is_duplicated().any())
+_Elements = tuple[list[str], list[float | None]]
+"""Indexes and values of one array."""
 
 
 @dataclass(slots=True)
@@ -149,22 +36,41 @@ class Walked:
     """What a value-by-value walk over the rows of one answer found."""
 
     times: list[str] = field(default_factory=list)
-    values: list[dict[tuple[str, Shape], Any]] = field(default_factory=list)
-    """Per row: the numbers and arrays by (channel, shape)."""
+    scalars: dict[str, list[float | None]] = field(default_factory=dict)
+    """By SMA's name: the number of each row."""
+    arrays: dict[str, list[_Elements | None]] = field(default_factory=dict)
+    """By SMA's name: the array of each row."""
     other: list[str | None] = field(default_factory=list)
     """Per row: JSON of what is neither number nor index array."""
-    found: dict[tuple[str, Shape], None] = field(default_factory=dict)
+    found: list[tuple[str, Shape]] = field(default_factory=list)
     """Channels met, in order."""
 
     def frame(self, table: TableSchema) -> pl.DataFrame:
-        """Return the rows by column of *table*, which must know every channel found."""
-        columns: dict[str, pl.Series] = {"time": pl.Series(self.times, dtype=pl.String)}
-        for key, column in table.names.items():
-            dtype: pl.DataType = pl.Float64() if key[1] is Shape.SCALAR else ELEMENTS
-            name = column if key[1] is Shape.SCALAR else array_column(column)
-            columns[name] = pl.Series([row.get(key) for row in self.values], dtype=dtype)
-        columns["other"] = pl.Series(self.other, dtype=pl.String)
-        return pl.DataFrame(columns)
+        """Return the rows by column of *table*, which must know every channel found; those that are not found lack."""
+        columns = {"time": pa.array(self.times, pa.string())}
+        for name, numbers in self.scalars.items():
+            columns[table.names[name, Shape.SCALAR]] = pa.array(numbers, pa.float64())
+        for name, arrays in self.arrays.items():
+            columns[array_column(table.names[name, Shape.ARRAY])] = _nested(arrays)
+        columns["other"] = pa.array(self.other, pa.string())
+        return pl.DataFrame(pa.RecordBatch.from_pydict(columns))
+
+    def note(self, name: str, value: object, row: int, height: int) -> bool:
+        """Take the *value* of a channel into row number *row* of *height*; tell whether it is a number or an array."""
+        if type(value) in _NUMBERS:
+            if name not in self.scalars:
+                self.scalars[name] = [None] * height
+                self.found.append((name, Shape.SCALAR))
+            self.scalars[name][row] = float(value)  # type: ignore[arg-type] # as its type says
+            return True
+        elements = _elements(value) if isinstance(value, list) else None
+        if elements is None:
+            return False
+        if name not in self.arrays:
+            self.arrays[name] = [None] * height
+            self.found.append((name, Shape.ARRAY))
+        self.arrays[name][row] = elements
+        return True
 
 
 def array_column(column: str) -> str:
@@ -177,23 +83,15 @@ def walk(raw: bytes) -> Walked:
     rows = orjson.loads(raw)
     if not isinstance(rows, list):
         raise ValueError("`set` is not a list")  # noqa: TRY004 - one error class for a bad body
+    if len(rows) > MOST_ROWS:
+        raise ValueError(f"`set` has {len(rows):,} rows; an answer may have {MOST_ROWS:,}")
     walked = Walked()
-    for row in rows:
+    for number, row in enumerate(rows):
         if not isinstance(row, dict) or not isinstance(row.get("time"), str):
             raise ValueError("a row of `set` is not an object with a `time` in words")  # noqa: TRY004 - a bad body
-        values: dict[tuple[str, Shape], Any] = {}
-        other = {}
-        for name, value in row.items():
-            if name == "time" or value is None:
-                continue
-            if (taken := _take(value)) is None:
-                other[name] = value
-            else:
-                shape, content = taken
-                values[name, shape] = content
-                walked.found.setdefault((name, shape))
-        walked.times.append(row["time"])
-        walked.values.append(values)
+        walked.times.append(row.pop("time"))
+        held = ((name, value) for name, value in row.items() if value is not None)
+        other = {name: value for name, value in held if not walked.note(name, value, number, len(rows))}
         walked.other.append(_words(other) if other else None)
     return walked
 
@@ -205,25 +103,31 @@ def _words(other: dict[str, Any]) -> str:
         raise ValueError(f"a row of `set` cannot be kept: {error}") from error
 
 
-def _take(value: object) -> tuple[Shape, object] | None:
-    """Return the shape and content of a channel's value, None for what is neither number nor index array."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return Shape.SCALAR, float(value)
-    if isinstance(value, list) and all(isinstance(e, dict) and set(e) <= {"index", "value"} for e in value):
-        elements = [_element(e) for e in value]
-        indexes = {e["index"] for e in elements if e}
-        if None not in elements and len(indexes) == len(elements):
-            return Shape.ARRAY, elements
-    return None
+def _elements(array: list[Any]) -> _Elements | None:
+    """Return what an index array holds: each index once, a number or nothing of each; None for any other list."""
+    indexes: list[str] = []
+    values: list[float | None] = []
+    for element in array:
+        if not isinstance(element, dict):
+            return None
+        index, value = element.get("index"), element.get("value")
+        if type(index) not in {str, int} or not (value is None or type(value) in _NUMBERS):
+            return None
+        if len(element) != 1 + ("value" in element):
+            return None
+        indexes.append(str(index))
+        values.append(None if value is None else float(value))
+    return (indexes, values) if len(set(indexes)) == len(indexes) else None
 
 
-def _element(element: dict[str, Any]) -> dict[str, Any] | None:
-    index, value = element.get("index"), element.get("value")
-    if isinstance(index, bool) or not isinstance(index, (str, int)):
-        return None
-    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
-        return {"index": str(index), "value": None if value is None else float(value)}
-    return None
+def _nested(arrays: Sequence[_Elements | None]) -> pa.Array:
+    indexes = [index for array in arrays if array for index in array[0]]
+    values = [value for array in arrays if array for value in array[1]]
+    ends = [*accumulate((len(array[0]) if array else 0 for array in arrays), initial=0)]
+    begins = [end if array else None for end, array in zip(ends, arrays, strict=False)]  # of nothing there is none
+    pairs = [pa.array(indexes, pa.string()), pa.array(values, pa.float64())]
+    inner = pa.StructArray.from_arrays(pairs, fields=list(_ARRAY.value_type))
+    return pa.ListArray.from_arrays(pa.array([*begins, ends[-1]], pa.int32()), inner, type=_ARRAY)
 
 
 def explode(frame: pl.DataFrame, arrays: Iterable[str], keep: list[str]) -> pl.DataFrame:

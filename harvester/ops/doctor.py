@@ -48,7 +48,7 @@ async def examine(
     read: Callable[[], Config], *, file: Path | None, environ: Mapping[str, str], wall: Callable[[], datetime]
 ) -> list[Finding]:
     """Return what every check found; *read* loads the configuration of *file*, *wall* answers aware UTC."""
-    found = [machine.time_zones()]
+    found = [machine.time_zones(), machine.reader()]
     try:
         config = read()
     except ConfigError as error:

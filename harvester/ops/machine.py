@@ -1,4 +1,4 @@
-"""What can be checked without asking anybody: disk, rights, lake and ledger, files with secrets, zones, keys."""
+"""What can be checked without asking anybody: disk, rights, lake and ledger, files with secrets, zones, keys, code."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from harvester.compose import readable
 from harvester.config import Config
 from harvester.config.sources import file_variables, from_toml, variable, variables
 from harvester.errors import ConfigError, LakeError, LedgerError
+from harvester.lake.columns import COMPILED
 from harvester.lake.lake import read_identity
 from harvester.lake.layout import Places
 from harvester.lake.lock import Holder, holders
@@ -41,6 +42,16 @@ def time_zones() -> Finding:
     except (UnknownZone, metadata.PackageNotFoundError) as error:
         return wrong(name, f"the package tzdata is not whole ({error})", "Install the harvester anew: `pip install`.")
     return ok(name, f"tzdata {version}")
+
+
+def reader() -> Finding:
+    """Check that the reader of answers is compiled."""
+    if COMPILED:
+        return ok("reader", "answers are read by compiled code")
+    remedy = (
+        "Install a C compiler and Python's headers (Debian: gcc, python3-dev), then the harvester anew: `pip install`."
+    )
+    return warning("reader", "answers are read by Python alone, which takes twenty times as long", remedy)
 
 
 def disk(config: Config) -> Finding:

@@ -15,7 +15,7 @@ import atheris
 
 sys.path.append(str(Path(__file__).parents[1] / "support"))
 os.environ.setdefault("POLARS_MAX_THREADS", "1")  # for a row or two, threads cost more than they do
-DECODER = ("answers", "decode", "period_rows", "readings", "rows", "stamps")
+DECODER = ("answers", "columns", "decode", "period_rows", "readings", "rows", "stamps")
 
 with atheris.instrument_imports(include=[f"harvester.lake.{name}" for name in DECODER]):
     from slow_reader import Unreadable

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harvester.lake import columns
 from harvester.lake.answers import MOST_CHANNELS, read_all
 from harvester.lake.registry import Registry
 from harvester.model import Level, Payload, Period, Series, Slice
@@ -155,6 +156,14 @@ def test_the_quick_way_finds_what_the_long_one_does(middle: str) -> None:
 def test_answers_read_together_are_as_if_alone(bodies: list[str]) -> None:
     """No answer changes what is read of another one."""
     assert read(bodies) == [read([body])[0] for body in bodies]
+
+
+def test_without_the_compiled_reader_they_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no compiler was there rows are found more slowly, and are the same."""
+    compiled = read([*HELD, *SPOILED])
+    monkeypatch.setattr(columns, "COMPILED", False)
+
+    assert read([*HELD, *SPOILED]) == compiled
 
 
 def test_a_table_has_no_more_channels_than_it_may(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from harvester.config import Config, load
 from harvester.lake.layout import Places
 from harvester.lake.lock import writing
 from harvester.model import WHOLE
+from harvester.ops import machine
 from harvester.ops.doctor import examine
 from harvester.ops.finding import Finding
 from harvester.ops.reach import reachable
@@ -37,7 +38,7 @@ START = date(2026, 9, 1)
 SMALL = Settings(plants=2, devices=1, start=START, owners=(ONE, TWO))
 NAMES = {
     *("configuration", "credentials", "consent", "clock skew", "disk", "permissions", "budget", "reachability"),
-    *("time zones", "secret files", "lake and ledger", "vault"),
+    *("time zones", "reader", "secret files", "lake and ledger", "vault"),
 }
 
 
@@ -54,6 +55,7 @@ def owned(running: Running, folder: Path, **more: Any) -> Config:
     return configured(running, folder, **{"sma__owners": [ONE, TWO], **more})
 
 
+@pytest.mark.usefixtures("gcc")
 class TestWhole:
     """Nothing is wrong."""
 
@@ -83,10 +85,18 @@ class TestWhole:
         assert {tuple(each) for each in told.json} == {("name", "state", "found", "remedy")}
         assert [name for name in NAMES if name not in shown.out] == []
 
+    def test_a_reader_that_is_not_compiled_is_a_warning(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """All works, more slowly; what to install is said."""
+        monkeypatch.setattr(machine, "COMPILED", False)
+
+        assert machine.reader().state == "warning"
+        assert "gcc" in machine.reader().remedy
+
 
 class TestConfiguration:
     """Keys, credentials, files with secrets."""
 
+    @pytest.mark.usefixtures("gcc")
     async def test_what_cannot_be_loaded_is_a_finding_and_the_rest_is_not_checked(self, tmp_path: Path) -> None:
         """The mistake with its place; what needs no configuration is checked all the same."""
         file = tmp_path / "harvester.toml"
@@ -100,10 +110,9 @@ class TestConfiguration:
         assert found["configuration"]["state"] == "wrong"
         assert "did you mean concurrency?" in found["configuration"]["found"]
         assert "harvester schema config" in found["configuration"]["remedy"]
-        assert found["time zones"]["state"] == "ok"
-        assert {each["state"] for name, each in found.items() if name not in {"configuration", "time zones"}} == {
-            "not checked"
-        }
+        assert found["time zones"]["state"] == found["reader"]["state"] == "ok"
+        without = found.keys() - {"configuration", "time zones", "reader"}
+        assert {found[name]["state"] for name in without} == {"not checked"}
         assert found.keys() == NAMES
 
     async def test_plain_http_that_is_allowed_is_warned_of(self, tmp_path: Path) -> None:

@@ -1,0 +1,10 @@
+from collections.abc import Sequence
+from typing import TypeAlias
+
+Words: TypeAlias = tuple[bytes, bytes]  # strings: int32 offsets, letters (ASCII)
+Numbers: TypeAlias = tuple[bytes, bytes]  # nullable float64: validity bits, values
+Arrays: TypeAlias = tuple[bytes, bytes, Words, Numbers]  # nullable lists of pairs: validity, int32 offsets, the pairs
+
+def read(
+    texts: Sequence[bytes], scalars: tuple[bytes, ...], arrays: tuple[bytes, ...]
+) -> tuple[list[int | None], Words, list[Numbers | Arrays | None]]: ...
