@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import orjson
 import polars as pl
 import pyarrow as pa
 
@@ -40,9 +41,17 @@ class Reader:
 
     @classmethod
     def of(cls, table: TableSchema) -> Reader:
-        """Prepare to read the rows of *table*; a channel known in both shapes is expected as a number."""
+        """Prepare to read the rows of *table*; a channel known in both shapes is expected as a number.
+
+        A name that JSON has to escape is not expected, since a text with escapes is refused. Nor would its bytes, as
+        they are, stand for it: where a name has a quotation mark in it, they stand for more than a name.
+        """
         scalars, arrays = (
-            {name.encode(): column for (name, shape), column in table.names.items() if shape is wanted}
+            {
+                name.encode(): column
+                for (name, shape), column in table.names.items()
+                if shape is wanted and orjson.dumps(name) == b'"%b"' % name.encode()
+            }
             for wanted in (Shape.SCALAR, Shape.ARRAY)
         )
         return cls(scalars, {name: array_column(column) for name, column in arrays.items() if name not in scalars})

@@ -38,6 +38,8 @@ TABLE = schema.build(
         ("both", Shape.ARRAY): "both",
         ("ullage", Shape.SCALAR): "ullage",
         ("größe", Shape.SCALAR): "x_1",
+        ('foo":1,"ullage', Shape.SCALAR): "x_2",
+        ("line\nbreak", Shape.SCALAR): "x_3",
     },
 )
 READER = Reader.of(TABLE)
@@ -170,6 +172,13 @@ def test_a_row_without_a_stamp_in_words(raw: str) -> None:
     assert fast(raw.encode()) is None
     with pytest.raises(ValueError, match="`time` in words"):
         walk(raw.encode())
+
+
+def test_a_name_that_looks_like_more_than_one_is_not_taken_for_them() -> None:
+    """A server may make up a channel whose name is a piece of a row; rows that have that piece are read as they are."""
+    assert agree(row('"foo":1,"ullage":2'))
+    assert not agree(row('"foo\\":1,\\"ullage":2'))
+    assert fast(row('"line\nbreak":1')) is None
 
 
 def test_no_rows() -> None:
