@@ -47,18 +47,19 @@ class Asked:
     """
 
     def __init__(self) -> None:
-        self._bits: dict[tuple[Series, int], int] = {}
+        self._bits: dict[Series, dict[int, int]] = {}
         self._sums: set[tuple[Series, Stretch]] = set()
 
     def add(self, series: Series, days: Iterable[date]) -> None:
         """Note that *days* of *series* are not to be asked again in this run."""
+        years = self._bits.setdefault(series, {})
         for day in days:
-            key = (series, day.year)
-            self._bits[key] = self._bits.get(key, 0) | _bit(day)
+            years[day.year] = years.get(day.year, 0) | _bit(day)
 
     def without(self, series: Series, days: Iterable[date]) -> tuple[date, ...]:
         """Return those of *days* that this run has not asked of *series* to an end."""
-        return tuple(day for day in days if not self._bits.get((series, day.year), 0) & _bit(day))
+        years = self._bits.get(series)
+        return tuple(day for day in days if not years.get(day.year, 0) & _bit(day)) if years else tuple(days)
 
     def handed(self, wanted: Iterable[tuple[Series, Stretch]]) -> list[tuple[Series, Stretch]]:
         """Return those of the *wanted* sums that this run was not handed before."""

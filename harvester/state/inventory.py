@@ -82,6 +82,12 @@ _IDS = sa.select(sa.func.json_each(sa.bindparam("ids")).table_valued("value").c.
 _SERIES_WITH = sa.select(SERIES).where(SERIES.c.series_id.in_(_IDS))
 _DEVICES_WITH = sa.select(DEVICE).where(DEVICE.c.device_id.in_(_IDS))
 
+_NEW_DEVICE = insert(DEVICE)
+_SEE_DEVICE = _NEW_DEVICE.on_conflict_do_update(
+    index_elements=["device_id"],
+    set_={c.name: c for c in _NEW_DEVICE.excluded if c.name not in {"device_id", "first_seen"}},
+)
+
 
 class Inventory:
     """The inventory in the ledger's database."""
@@ -136,8 +142,8 @@ class Inventory:
             part = db.scalar(sa.select(PLANT.c.part).where(PLANT.c.plant_id == plant.plant_id))
             facts = {**_told(plant), **({"explored_at": to_seconds(now)} if whole else {})}
             db.execute(sa.update(PLANT).where(PLANT.c.plant_id == plant.plant_id).values(facts))
-            for device in devices:
-                _see_device(db, device, to_seconds(now))
+            if devices:
+                db.execute(_SEE_DEVICE, [_device_facts(device, to_seconds(now)) for device in devices])
             offered = {(owner or "", name) for owner, names in sets.items() for name in names or ()}
             unknown = {owner or "" for owner, names in sets.items() if names is None}
             self._offer(db, plant.plant_id, int(part or 0), offered=offered, unknown=unknown, now=to_seconds(now))
@@ -154,15 +160,9 @@ class Inventory:
     ) -> None:
         rows = db.execute(sa.select(SERIES).where(SERIES.c.plant_id == plant_id)).mappings()
         known = {(row["device_id"], row["set"]): row for row in rows if row["device_id"] not in unknown}
-        for key in sorted(offered - known.keys()):
-            values = {
-                "plant_id": plant_id,
-                "device_id": key[0],
-                "set": key[1],
-                "part": part,
-                "first_seen": now,
-            }
-            db.execute(sa.insert(SERIES).values(values))
+        shared = {"plant_id": plant_id, "part": part, "first_seen": now}
+        if new := [{**shared, "device_id": owner, "set": name} for owner, name in sorted(offered - known.keys())]:
+            db.execute(sa.insert(SERIES), new)
         for key, row in known.items():
             if (key in offered) == (row["gone_at"] is not None):
                 gone_at = None if key in offered else now
@@ -255,8 +255,9 @@ def _told(plant: Plant) -> dict[str, object]:
     return {name: value for name, value in _plant_facts(plant).items() if value not in {None, ""}}
 
 
-def _see_device(db: Connection, device: Device, now: int) -> None:
-    facts = {
+def _device_facts(device: Device, now: int) -> dict[str, object]:
+    return {
+        "device_id": device.device_id,
         "plant_id": device.plant_id,
         "name": device.name,
         "type": device.type,
@@ -267,10 +268,9 @@ def _see_device(db: Connection, device: Device, now: int) -> None:
         "generator_power": device.generator_power,
         "is_active": device.is_active,
         "deactivated_at": device.deactivated_at.isoformat() if device.deactivated_at else None,
+        "first_seen": now,
         "last_seen": now,
     }
-    new = insert(DEVICE).values(device_id=device.device_id, first_seen=now, **facts)
-    db.execute(new.on_conflict_do_update(index_elements=["device_id"], set_=facts))
 
 
 def _known_plant(row: RowMapping) -> KnownPlant:
