@@ -210,14 +210,14 @@ def _settle(db: Connection, reads: Sequence[Read]) -> None:
         new.on_conflict_do_update(index_elements=["series_id", "month"], set_={"days": new.excluded.days}),
         rows,
     )
-    _close(db, reads)
+    _close(db, seen.keys() & {(read.series_id, to_number(read.day)) for read in reads})
 
 
-def _close(db: Connection, reads: Sequence[Read]) -> None:
-    """Delete the open days that are settled now: many series share the same days, so few statements do."""
+def _close(db: Connection, settled: Iterable[tuple[int, int]]) -> None:
+    """Delete open days that are settled now, by series: many share the same days, so few statements do."""
     by_series: dict[int, set[int]] = {}
-    for read in reads:
-        by_series.setdefault(read.series_id, set()).add(to_number(read.day))
+    for series_id, day in settled:
+        by_series.setdefault(series_id, set()).add(day)
     by_days: dict[frozenset[int], list[int]] = {}
     for series_id, days in by_series.items():
         by_days.setdefault(frozenset(days), []).append(series_id)
