@@ -20,7 +20,9 @@
 #define LONGEST_WORD 64    /* bytes of a stamp or an index */
 #define LONGEST_NUMBER 512 /* bytes; a number that is longer is odd */
 #define MOST_ROWS 120000   /* of one text; as in rows.py, which says why */
+#define MOST_CELLS 20000000 /* rows times columns in use, of all texts; as in rows.py */
 #define MOST_ELEMENTS 64   /* of one array, among which an index that comes twice is looked for */
+#define LOOKS_A_BYTE 8     /* at names of columns: a text whose names never come in one order is walked */
 
 /* ---- memory that grows -------------------------------------------------------------------------------------------- */
 
@@ -75,6 +77,7 @@ static bool add_word(Words *words, const char *word, size_t size)
 typedef struct {
     Memory values; /* double */
     Memory known;  /* one bit each */
+    size_t height; /* one more than the last that is set */
 } Numbers;
 
 static bool make_room(Numbers *numbers, size_t height)
@@ -90,25 +93,27 @@ static bool set_number(Numbers *numbers, size_t at, double value)
         return false;
     ((double *)numbers->values.at)[at] = value;
     set_bit(&numbers->known, at);
+    numbers->height = at + 1;
     return true;
 }
 
-/* Let the bits be zero from `height` on. */
-static void forget_bits(Memory *bits, size_t height)
+/* Let the bits from `first` to before `last` be zero. */
+static void forget_bits(Memory *bits, size_t first, size_t last)
 {
-    size_t first = height / 8;
-    if (first >= bits->room)
-        return;
-    bits->at[first] &= (char)((1 << height % 8) - 1);
-    memset(bits->at + first + 1, 0, bits->room - first - 1);
+    for (; first < last && first % 8 != 0; first++)
+        bits->at[first / 8] &= (char)~(1 << first % 8);
+    if (first < last)
+        memset(bits->at + first / 8, 0, (last - 1) / 8 + 1 - first / 8);
 }
 
+/* Let none be set from `height` on. */
 static void forget(Numbers *numbers, size_t height)
 {
-    size_t used = height * sizeof(double);
-    if (used < numbers->values.room)
-        memset(numbers->values.at + used, 0, numbers->values.room - used);
-    forget_bits(&numbers->known, height);
+    if (numbers->height <= height)
+        return;
+    memset(numbers->values.at + height * sizeof(double), 0, (numbers->height - height) * sizeof(double));
+    forget_bits(&numbers->known, height, numbers->height);
+    numbers->height = height;
 }
 
 /* ---- columns ------------------------------------------------------------------------------------------------------ */
@@ -117,6 +122,7 @@ typedef struct {
     const char *name; /* as it stands in the text */
     size_t size;
     bool is_array;
+    bool used; /* whether there is memory for it */
     size_t seen; /* row that had it last, from 1 */
     size_t next; /* column that came after it */
     Numbers numbers;
@@ -132,6 +138,7 @@ typedef struct {
     Column *columns;
     size_t count;
     size_t first; /* column that came first */
+    size_t used;  /* columns with memory */
     size_t height;
     Words times;
 } Table;
@@ -155,15 +162,19 @@ static void cut_table(Table *table, size_t height)
         Column *column = &table->columns[i];
         column->seen = 0;
         forget(&column->numbers, height);
-        if (!column->is_array || column->begins.at == NULL)
+        if (column->begins.at == NULL)
             continue;
-        if (column->filled > height)
+        if (column->filled > height) {
+            forget_bits(&column->held, height, column->filled);
             column->filled = height;
+        }
         column->indexes.height = (size_t)((int32_t *)column->begins.at)[column->filled];
-        forget_bits(&column->held, height);
         forget(&column->elements, column->indexes.height);
     }
 }
+
+/* Whether the rows, and one more, of the columns in use are no more than there may be. */
+static bool few_cells(const Table *table) { return (table->height + 1) * table->used <= MOST_CELLS; }
 
 /* ---- text --------------------------------------------------------------------------------------------------------- */
 
@@ -179,6 +190,7 @@ typedef enum { READ, REFUSED, NO_MEMORY } Outcome;
 typedef struct {
     const char *at;
     const char *end;
+    size_t looks;          /* at names that are left */
     PyThreadState *thread; /* of the caller, while others may run */
 } Text;
 
@@ -265,7 +277,7 @@ static Outcome take_number(Text *text, double *value)
         text->at++;
     uint64_t digits = 0;
     int many = 0;
-    long exponent = 0;
+    int64_t exponent = 0;
     if (!is_digit(text))
         return REFUSED;
     if (*text->at == '0') {
@@ -287,7 +299,7 @@ static Outcome take_number(Text *text, double *value)
         }
         if (text->at == point)
             return REFUSED;
-        exponent = -(long)(text->at - point);
+        exponent = -(int64_t)(text->at - point);
     }
     if (text->at < text->end && (*text->at == 'e' || *text->at == 'E')) {
         whole = false;
@@ -297,7 +309,7 @@ static Outcome take_number(Text *text, double *value)
             text->at++;
         if (!is_digit(text))
             return REFUSED;
-        long power = 0;
+        int64_t power = 0;
         for (; is_digit(text); text->at++)
             power = power < 100000 ? 10 * power + (*text->at - '0') : power;
         exponent += below ? -power : power;
@@ -401,9 +413,12 @@ static bool take_name(Text *text, Table *table, size_t expected, Column **column
         return false;
     *is_time = size == 4 && memcmp(name, "time", 4) == 0;
     *column = NULL;
-    for (size_t i = 0; i < table->count && !*is_time && *column == NULL; i++)
+    for (size_t i = 0; i < table->count && !*is_time && *column == NULL; i++, text->looks--) {
+        if (text->looks == 0)
+            return false;
         if (table->columns[i].size == size && memcmp(table->columns[i].name, name, size) == 0)
             *column = &table->columns[i];
+    }
     if (*is_time || *column != NULL)
         return true;
     text->at = name; /* that nobody knows it does not make it a word */
@@ -421,13 +436,18 @@ static Outcome read_time(Text *text, Table *table)
     return add_word(&table->times, word, size) ? READ : NO_MEMORY;
 }
 
-static Outcome read_value(Text *text, Column *column, size_t row)
+static Outcome read_value(Text *text, Table *table, Column *column)
 {
+    size_t row = table->height;
     if (column->seen == row + 1)
         return REFUSED;
     column->seen = row + 1;
     if (take_null(text))
         return READ;
+    table->used += !column->used;
+    column->used = true;
+    if (!few_cells(table))
+        return REFUSED;
     if (column->is_array)
         return read_array(text, column, row);
     double value;
@@ -450,7 +470,7 @@ static Outcome read_row(Text *text, Table *table)
         else if (column != NULL) {
             *next = (size_t)(column - table->columns);
             next = &column->next;
-            TRY(read_value(text, column, table->height));
+            TRY(read_value(text, table, column));
         }
         else if (!take_null(text)) /* what is nothing under any name is nothing */
             return REFUSED;
@@ -468,7 +488,7 @@ static Outcome read_rows(Text *text, Table *table)
         return REFUSED;
     if (!take(text, ']')) {
         do {
-            if (table->height == most)
+            if (table->height == most || !few_cells(table))
                 return REFUSED;
             TRY(read_row(text, table));
         } while (take(text, ','));
@@ -481,18 +501,23 @@ static Outcome read_rows(Text *text, Table *table)
 
 /* ---- Python ------------------------------------------------------------------------------------------------------- */
 
-static PyObject *bytes_of(const Memory *memory, size_t size)
+/* The first `size` bytes, whose memory is given back: there is never a second copy of more than one column. */
+static PyObject *bytes_of(Memory *memory, size_t size)
 {
-    return PyBytes_FromStringAndSize(memory->at, (Py_ssize_t)size);
+    PyObject *bytes = PyBytes_FromStringAndSize(memory->at, (Py_ssize_t)size);
+    PyMem_RawFree(memory->at);
+    memory->at = NULL;
+    memory->room = 0;
+    return bytes;
 }
 
 static PyObject *words_of(Words *words)
 {
     if (!reserve(&words->offsets, (words->height + 1) * sizeof(int32_t)) || !reserve(&words->letters, 1))
         return PyErr_NoMemory();
-    const int32_t *offsets = (const int32_t *)words->offsets.at;
-    return Py_BuildValue("NN", bytes_of(&words->offsets, (words->height + 1) * sizeof(int32_t)),
-                         bytes_of(&words->letters, (size_t)offsets[words->height]));
+    size_t letters = (size_t)((const int32_t *)words->offsets.at)[words->height];
+    PyObject *offsets = bytes_of(&words->offsets, (words->height + 1) * sizeof(int32_t));
+    return Py_BuildValue("NN", offsets, bytes_of(&words->letters, letters));
 }
 
 static PyObject *numbers_of(Numbers *numbers, size_t height)
@@ -547,7 +572,7 @@ static PyObject *heights_of(PyObject *texts, Table *table)
         size_t before = table->height;
         Outcome outcome = REFUSED;
         if ((size_t)size <= INT32_MAX - letters) {
-            Text text = {at, at + size, PyEval_SaveThread()};
+            Text text = {at, at + size, LOOKS_A_BYTE * (size_t)size, PyEval_SaveThread()};
             outcome = read_rows(&text, table);
             PyEval_RestoreThread(text.thread);
         }
@@ -618,28 +643,34 @@ static void free_table(Table *table)
 static PyObject *read_texts(PyObject *module, PyObject *args)
 {
     (void)module;
-    PyObject *given, *scalars, *arrays;
-    if (!PyArg_ParseTuple(args, "OO!O!", &given, &PyTuple_Type, &scalars, &PyTuple_Type, &arrays))
+    PyObject *given[3], *tuples[3] = {NULL, NULL, NULL}, *names = NULL, *result = NULL;
+    if (!PyArg_ParseTuple(args, "OOO", &given[0], &given[1], &given[2]))
         return NULL;
     Table table = {0};
-    PyObject *texts = PySequence_Tuple(given), *names = PySequence_Concat(scalars, arrays), *result = NULL;
-    if (texts != NULL && names != NULL && name_columns(&table, names, (size_t)PyTuple_GET_SIZE(scalars))) {
-        PyObject *heights = heights_of(texts, &table);
+    size_t made = 0; /* tuples of our own: whoever runs meanwhile may change what was given */
+    while (made < 3 && (tuples[made] = PySequence_Tuple(given[made])) != NULL)
+        made++;
+    if (made == 3)
+        names = PySequence_Concat(tuples[1], tuples[2]);
+    if (names != NULL && name_columns(&table, names, (size_t)PyTuple_GET_SIZE(tuples[1]))) {
+        PyObject *heights = heights_of(tuples[0], &table);
         if (heights != NULL)
             result = Py_BuildValue("NNN", heights, words_of(&table.times), columns_of(&table));
     }
     free_table(&table);
-    Py_XDECREF(texts);
+    for (size_t i = 0; i < 3; i++)
+        Py_XDECREF(tuples[i]);
     Py_XDECREF(names);
     return result;
 }
 
 PyDoc_STRVAR(READ_DOC, "read(texts, scalars, arrays)\n--\n\n"
              "Read JSON arrays of rows; other threads run meanwhile.\n\n"
-             "*scalars* and *arrays* name the channels that are known, as they stand in the texts. Returns how many rows\n"
-             "each text holds, None where it holds anything unknown or odd; the stamps; and each channel's column, in the\n"
-             "order given, None where it holds nothing. Rows of a text that is refused are in no column. Buffers are laid\n"
-             "out as Arrow lays them out; types are in the stub. Raises TypeError for what is not bytes, MemoryError.");
+             "*scalars* and *arrays* name the channels that are known, as they stand in the texts: each once, none of them\n"
+             "`time`, none with a character that JSON escapes. Returns how many rows each text holds, None where it holds\n"
+             "anything unknown or odd; the stamps; and each channel's column, in the order given, None where nothing was\n"
+             "found. Rows of a text that is refused are in no column. Buffers are laid out as Arrow lays them out; types\n"
+             "are in the stub. Raises TypeError for what is not bytes, MemoryError.");
 
 static PyMethodDef METHODS[] = {
     {"read", read_texts, METH_VARARGS, READ_DOC},

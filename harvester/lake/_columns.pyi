@@ -6,5 +6,5 @@ Numbers: TypeAlias = tuple[bytes, bytes]  # nullable float64: validity bits, val
 Arrays: TypeAlias = tuple[bytes, bytes, Words, Numbers]  # nullable lists of pairs: validity, int32 offsets, the pairs
 
 def read(
-    texts: Sequence[bytes], scalars: tuple[bytes, ...], arrays: tuple[bytes, ...]
+    texts: Sequence[bytes], scalars: Sequence[bytes], arrays: Sequence[bytes]
 ) -> tuple[list[int | None], Words, list[Numbers | Arrays | None]]: ...

@@ -6,6 +6,7 @@ calls than in rows.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -48,7 +49,9 @@ class Envelope(msgspec.Struct):
 
 
 _ENVELOPE = msgspec.json.Decoder(Envelope)
-_SET, _NO_ROWS = b'"set":', b"[]"
+_SET = b'"set":'
+_CUT = b"[%d]" % secrets.randbits(128)
+"""Stands for the rows of an answer that were cut out; no server can know it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,16 +170,16 @@ def _cut(body: bytes) -> tuple[Envelope, bytes] | None:
     """Return what surrounds the rows of an answer, which is read in no time without them, and the rows.
 
     What lies between the first `set` and the last bracket is the answer's rows if it is an array by itself, and what
-    is left is an answer without rows; otherwise some other way has to be found.
+    is left is an answer with the mark in their place; otherwise some other way has to be found.
     """
     at, end = body.find(_SET) + len(_SET), body.rfind(b"]") + 1
     if at < len(_SET) or body[at : at + 1] != b"[":
         return None
     try:
-        envelope = _ENVELOPE.decode(body[:at] + _NO_ROWS + body[end:])
+        envelope = _ENVELOPE.decode(body[:at] + _CUT + body[end:])
     except UNREADABLE:
         return None
-    return (envelope, body[at:end]) if bytes(envelope.rows) == _NO_ROWS else None
+    return (envelope, body[at:end]) if bytes(envelope.rows) == _CUT else None
 
 
 def _opened(body: bytes) -> tuple[Envelope, bytes]:
@@ -195,7 +198,7 @@ def _few_enough(read: Sequence[_Read], table: TableSchema) -> tuple[list[_Read],
     known, kept, bad = set(table.names), [], []
     for payload, envelope, rows in read:
         new = set(rows.found) - known if isinstance(rows, Walked) else set()
-        if len(known) + len(new) > MOST_CHANNELS:
+        if new and len(known) + len(new) > MOST_CHANNELS:
             told = f"{len(new)} channels that nobody has seen before; {table.table} may have {MOST_CHANNELS} in all"
             bad.append(Bad(payload, told))
             continue

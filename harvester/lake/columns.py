@@ -50,7 +50,7 @@ class Reader:
             {
                 name.encode(): column
                 for (name, shape), column in table.names.items()
-                if shape is wanted and orjson.dumps(name) == b'"%b"' % name.encode()
+                if shape is wanted and name != "time" and orjson.dumps(name) == b'"%b"' % name.encode()
             }
             for wanted in (Shape.SCALAR, Shape.ARRAY)
         )

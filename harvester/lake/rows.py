@@ -24,6 +24,9 @@ ELEMENTS = pl.List(pl.Struct({"index": pl.String, "value": pl.Float64}))
 MOST_ROWS = 120_000
 """Rows of one answer; a year of five-minute values has 105,408. What names rows without end fills no memory."""
 
+MOST_CELLS = 20_000_000
+"""Rows times channels of one answer: one row of a thousand channels makes as many columns for all rows."""
+
 _ARRAY = pa.list_(pa.struct([("index", pa.string()), ("value", pa.float64())]))
 _NUMBERS = (float, int)
 
@@ -59,18 +62,23 @@ class Walked:
         """Take the *value* of a channel into row number *row* of *height*; tell whether it is a number or an array."""
         if type(value) in _NUMBERS:
             if name not in self.scalars:
-                self.scalars[name] = [None] * height
-                self.found.append((name, Shape.SCALAR))
+                self.scalars[name] = self._column(name, Shape.SCALAR, height)
             self.scalars[name][row] = float(value)  # type: ignore[arg-type] # as its type says
             return True
         elements = _elements(value) if isinstance(value, list) else None
         if elements is None:
             return False
         if name not in self.arrays:
-            self.arrays[name] = [None] * height
-            self.found.append((name, Shape.ARRAY))
+            self.arrays[name] = self._column(name, Shape.ARRAY, height)
         self.arrays[name][row] = elements
         return True
+
+    def _column(self, name: str, shape: Shape, height: int) -> list[Any]:
+        """Return an empty column for a channel that is met for the first time."""
+        self.found.append((name, shape))
+        if len(self.found) * height > MOST_CELLS:
+            raise ValueError(f"`set` has {len(self.found):,} channels in {height:,} rows; an answer has not so many")
+        return [None] * height
 
 
 def array_column(column: str) -> str:

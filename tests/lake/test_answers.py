@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,6 +42,9 @@ HELD = [
     f'{{"set":{ROW}}}',
     f'{{"s\\u0065t":{ROWS},{PLANT}}}',
     '{"set":[],"resolution":"FiveMinutes"}',
+    f'{{"set" :[],"plant":{{"plantId":"1","timezone":"Europe/Berlin","set":{ROWS}}}}}',
+    f'{{"s\\u0065t":[],"x":{{"set":{ROWS}}}}}',
+    f'{{"set" :[],"a\\"set":{ROWS}}}',
     '{"set":[{"time":"2024-06-01T12:00:00","mystery":{"set":[1]}}]}',
     '{"set":[{"time":"2024-06-01T12:00:00","mystery":"]"}],"resolution":"]"}',
 ]
@@ -176,3 +180,19 @@ def test_a_table_has_no_more_channels_than_it_may(tmp_path: Path) -> None:
     assert [str(MOST_CHANNELS) in one.reason for one in bad] == [True]
     assert sum(len(stack.replies) for stack in stacks) == 2
     assert len(table.names) < MOST_CHANNELS
+
+
+def test_a_table_that_has_too_many_channels_already_is_read_on(tmp_path: Path) -> None:
+    """Two daemons may each have learned as many as there may be; answers that hold nothing new are read all the same."""
+    file = tmp_path / "registry.json"
+    first, second = Registry(file), Registry(file)
+    for registry, letter in ((first, "a"), (second, "b")):
+        some = {"time": "2024-06-01T12:00:00", **{f"{letter}{n}": n for n in range(MOST_CHANNELS * 2 // 3)}}
+        read_all([payload(json.dumps({"set": [some]}))], registry, registry.table(Level.DEVICE, "PowerDc"))
+    registry = Registry(file)
+    bodies = [json.dumps({"set": [{"time": "2024-06-01T12:00:00", name: 5}]}) for name in ("a7", "made up", "b7")]
+    table, stacks, bad = read_all([payload(body) for body in bodies], registry, registry.table(Level.DEVICE, "PowerDc"))
+
+    assert len(table.names) > MOST_CHANNELS
+    assert [one.payload.body for one in bad] == [bodies[1].encode()]
+    assert pl.concat(stack.frame for stack in stacks).select("a7", "b7").rows() == [(5.0, None), (None, 5.0)]

@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harvester.lake import columns, schema
+from harvester.lake.answers import MOST_CHANNELS
 from harvester.lake.columns import Reader
 from harvester.lake.rows import ELEMENTS, MOST_ROWS, walk
 from harvester.lake.schema import Shape
@@ -349,6 +350,30 @@ def test_rows_without_end_are_refused() -> None:
     assert READER.read([most + b"]", most + b',{"time":""}]', most + b"]"])[0] == [MOST_ROWS, None, MOST_ROWS]
 
 
+def test_one_odd_row_makes_no_columns_for_all_others() -> None:
+    """Where a row of many channels comes after many of none, there would be cells without end: it is refused."""
+    names = {f"c{n}".encode(): f"c{n}" for n in range(400)}
+    empty = b"[" + b'{"time":""},' * (MOST_ROWS // 2 - 1) + b'{"time":""}'
+    odd = empty + b',{"time":"",' + b",".join(b'"%b":1' % name for name in names) + b"}]"
+    heights, frame = Reader(names, {}).read([empty + b"]", odd, b'[{"time":"","c7":7}]'])
+
+    assert heights == [MOST_ROWS // 2, None, 1]
+    assert frame.select("time", "c7").tail(1).rows() == [("", 7.0)]
+    with pytest.raises(ValueError, match="channels"):
+        walk(empty + b',{"time":"",' + b",".join(b'"%b":1' % name for name in names) + b"}]")
+
+
+def test_names_that_are_looked_for_without_end_are_left_to_the_walk() -> None:
+    """Nearly always the next name is the one that came there before; where it never is, the search ends."""
+    names = {f"c{n:03}".encode(): f"c{n:03}" for n in range(MOST_CHANNELS)}
+    reader = Reader(names, {})
+    forth = [b"[{" + b"".join(b'"%b":1,' % name for name in names) + b'"time":""}]']
+    strange = [b"[{" + b'"zzzz":null,' * 1000 + b'"time":""}]']
+
+    assert reader.read(forth)[0] == [1]
+    assert reader.read(strange)[0] == [None]
+
+
 def test_others_run_meanwhile() -> None:
     """Threads that read at once, and give way to one another for numbers of many digits, read what one reads."""
     chance = random.Random(1)  # noqa: S311 - numbers, not secrets
@@ -371,9 +396,11 @@ def test_without_it_everything_is_walked(monkeypatch: pytest.MonkeyPatch) -> Non
     assert frame.equals(READER.read([])[1])
 
 
-@pytest.mark.parametrize("arguments", [(["[]"], (), ()), ([b"[]"], ("foo",), ()), ([b"[]"], [b"foo"], ()), (5, (), ())])
+@pytest.mark.parametrize(
+    "arguments", [(["[]"], (), ()), ([b"[]"], ("foo",), ()), ([b"[]"], 5, ()), (5, (), ()), ([], (), "foo")]
+)
 def test_what_is_not_bytes_is_a_type_error(arguments: tuple[Any, Any, Any]) -> None:
-    """Words, lists for tuples and numbers are refused as Python's own functions do."""
+    """Words, and what is no sequence, are refused as Python's own functions do."""
     with pytest.raises(TypeError):
         columns._columns.read(*arguments)
 
