@@ -183,7 +183,7 @@ def test_a_table_has_no_more_channels_than_it_may(tmp_path: Path) -> None:
 
 
 def test_a_table_that_has_too_many_channels_already_is_read_on(tmp_path: Path) -> None:
-    """Two daemons may each have learned as many as there may be; answers that hold nothing new are read all the same."""
+    """Two daemons may each have learned many; answers that hold nothing new are read all the same."""
     file = tmp_path / "registry.json"
     first, second = Registry(file), Registry(file)
     for registry, letter in ((first, "a"), (second, "b")):
