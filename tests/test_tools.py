@@ -41,13 +41,13 @@ def ran(tools: Path) -> tuple[int, str, list[str]]:
 
 def test_nothing_is_done_where_all_is_there(tools: Path) -> None:
     """Neither apt nor npm is called."""
-    present(tools, "chromium", "newman", "systemd-analyze", "apt-get", "npm")
+    present(tools, "chromium", "newman", "systemd-analyze", "gcc", "apt-get", "npm")
 
     assert ran(tools) == (0, "", [])
 
 
 def test_what_is_missing_is_installed(tools: Path) -> None:
-    """Browser and systemd come from the distribution, newman of a pinned version from npm, into this folder."""
+    """Browser, systemd and compiler come from the distribution, newman of a pinned version from npm, into this folder."""
     present(tools, "apt-get", "npm")
     (tools / "sudo").write_text('#!/bin/sh\nexec "$@"\n')
     (tools / "sudo").chmod(0o755)
@@ -55,7 +55,7 @@ def test_what_is_missing_is_installed(tools: Path) -> None:
 
     assert code == 0
     assert calls[0].startswith("apt-get update")
-    assert calls[1].endswith(" chromium systemd")
+    assert calls[1].endswith(" chromium systemd gcc libc6-dev")
     assert calls[2].startswith("npm install --prefix . --no-save --no-package-lock")
     assert "newman@6." in calls[2]
 
@@ -65,4 +65,4 @@ def test_a_machine_without_apt_is_told_what_is_needed(tools: Path) -> None:
     code, said, calls = ran(tools)
 
     assert (code, calls) == (1, [])
-    assert "needed for the tests: chromium npm systemd" in said
+    assert "needed for the tests: chromium npm systemd gcc" in said
