@@ -47,7 +47,7 @@ def test_nothing_is_done_where_all_is_there(tools: Path) -> None:
 
 
 def test_what_is_missing_is_installed(tools: Path) -> None:
-    """Browser, systemd and compiler come from the distribution, newman of a pinned version from npm, into this folder."""
+    """Browser, systemd and compiler come from the distribution, newman of a pinned version from npm, into here."""
     present(tools, "apt-get", "npm")
     (tools / "sudo").write_text('#!/bin/sh\nexec "$@"\n')
     (tools / "sudo").chmod(0o755)
