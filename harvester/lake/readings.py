@@ -70,12 +70,18 @@ class Readings:
         void = [name for name in rows.columns if name not in {"time", "local_time"}]
         void = [name for name in void if rows.get_column(name).null_count() == height]
         kept = rows.drop("_repeats", *void, strict=False)
-        return cls(table, kept.with_columns(kept.get_column("time").cast(INSTANT)), _runs(answers, rows))
+        kept = kept.with_columns(kept.get_column("time").cast(INSTANT))
+        return cls(table, _moved(kept), _runs(answers, rows))
 
     @property
     def size(self) -> int:
         """Return about how many bytes of memory the rows take."""
         return int(self.rows.estimated_size())
+
+
+def _moved(rows: pl.DataFrame) -> pl.DataFrame:
+    """Copy *rows* out of the bytes that the reader made: these would leave holes in Python's memory while they wait."""
+    return pl.concat([rows.head(1), rows.slice(1)], rechunk=True)
 
 
 def by_day(pieces: Sequence[Readings]) -> Iterator[Day]:
