@@ -23,7 +23,7 @@ import aiohttp
 import minimal
 import polars as pl
 
-from harvester import plan
+from harvester import log, plan
 from harvester.commands import run_loop
 from harvester.compose import client_of, harvest_of, scope_of, writable
 from harvester.config import Config, load
@@ -129,6 +129,7 @@ def whole(pipe: Connection, place: Place) -> None:
 
 
 async def _whole(place: Place) -> tuple[Cost, list[tuple[str, str, str]]]:
+    log.configure(level="warning")
     config, cost = _config(place), Cost()
     with writable(config, "backfill") as stores:
         async with client_of(config) as client:
