@@ -55,7 +55,7 @@ kill: $(READY)  ## kill at every step, N times (1000): nothing is lost, doubled 
 clean:
 	rm -rf $(VENV) node_modules demo-lake build *.egg-info
 
-$(READY): pyproject.toml constraints.txt $(wildcard harvester/lake/*.c)
+$(READY): pyproject.toml constraints.txt $(wildcard harvester/lake/compiled/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \

@@ -429,7 +429,7 @@ def test_it_keeps_no_memory() -> None:
 
 def test_no_byte_is_touched_that_is_not_its_own(gcc: Path, tmp_path: Path) -> None:
     """Under the compiler's sanitizers tens of thousands of mutilated texts are read without a word."""
-    source = Path(columns.__file__).with_name("_columns.c")
+    source = Path(columns.__file__).with_name("compiled") / "columns.c"
     module = tmp_path / f"_columns{sysconfig.get_config_var('EXT_SUFFIX')}"
     checks = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-DEXACT"]
     include = f"-I{sysconfig.get_paths()['include']}"
