@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# tests wait a part of their time for what they started: one process more than there are cores
+TESTS  ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 
 .PHONY: demo test test-tools faults fuzz check format bench memory long-run scale kill clean
 
@@ -10,7 +12,7 @@ demo: $(READY)  ## see it work: sandbox, consent, a week of harvest; needs no ne
 	$(BIN)/harvester demo
 
 test: $(READY)  ## all tests; those with a browser or newman where these are found, see test-tools
-	$(BIN)/pytest -q --numprocesses auto --dist worksteal
+	$(BIN)/pytest -q --numprocesses $(TESTS) --dist worksteal
 
 test-tools:  ## what some tests drive: Chromium, gcc and systemd (Debian), newman (npm)
 	@.ci/test-tools
