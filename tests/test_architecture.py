@@ -38,8 +38,8 @@ questions.coverage questions.dossier questions.gaps sma.code_client
 due care.entombing daemon.schedule lake.answers lake.readings ops.attention ops.commented ops.connect_visits ops.gauges
 lake.columns ops.interview ops.records ops.standing questions.budget questions.explain questions.plausibility sma.client
 sma.owner_tokens
-config outlook lake.lake lake.merge lake.registry lake.rows lake.stamps ops.connect_link ops.contact questions.ages
-questions.aliases questions.standing questions.survey sma.code_grant sma.consent sma.exchange sma.monitoring
+config outlook lake.lake lake.merge lake.registry lake.rows ops.connect_link ops.contact questions.ages
+lake.stamps questions.aliases questions.standing questions.survey sma.code_grant sma.consent sma.exchange sma.monitoring
 state.connections state.purges
 periods purse show config.daemon lake.audit lake.lock lake.measure lake.passes lake.raw lake.replays lake.sample
 lake.schema questions.content sma.answers sma.tally sma.tokens state.history state.inventory state.ledger

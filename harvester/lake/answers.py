@@ -1,4 +1,6 @@
-"""Raw answers to rows, exactly, their stamps as they came: the first half of decoding. Knows no file.
+"""Raw answers to rows, exactly, their stamps as the plant's clock showed them: the first half of decoding.
+
+Knows no file.
 
 The rows of as many answers as possible are read into one frame: what is done to the rows of one answer costs more in
 calls than in rows.
@@ -17,7 +19,7 @@ import polars as pl
 from harvester.lake.columns import Reader
 from harvester.lake.registry import Registry
 from harvester.lake.rows import ELEMENTS, Walked, array_column, walk
-from harvester.lake.schema import TableSchema, polars_schema
+from harvester.lake.schema import WALL_CLOCK, TableSchema, polars_schema
 from harvester.model import Payload
 
 MOST_CHANNELS = 1000
@@ -80,7 +82,8 @@ class Stack:
 
     replies: Sequence[Reply]
     frame: pl.DataFrame
-    """Columns `time` (words), the table's scalars, its arrays as `array_column` names them, `other`."""
+    """Columns `time` (as an answer has it, on the plant's clock), the table's scalars, its arrays as `array_column`
+    names them, `other`."""
 
     def between(self, first: int, last: int) -> Stack:
         """Return the replies from *first* up to *last*, which is not in it, with their rows."""
@@ -112,7 +115,7 @@ _Read = tuple[Payload, Envelope, int | Walked]
 def read_all(
     payloads: Sequence[Payload], registry: Registry, table: TableSchema
 ) -> tuple[TableSchema, list[Stack], list[Bad]]:
-    """Read the rows of answers that belong into *table*, their stamps as they came.
+    """Read the rows of answers that belong into *table*, not placed in time yet.
 
     Returns *table* with the channels that were met for the first time, which are recorded; the answers, those with
     new or odd content in stacks of one; and the answers that could not be read.
@@ -232,4 +235,4 @@ def _conform(frame: pl.DataFrame, shape: pl.Schema) -> pl.DataFrame:
 def _shape(table: TableSchema) -> pl.Schema:
     """Return the columns that every answer of *table* has before its stamps are placed."""
     arrays = {array_column(column.name): ELEMENTS for column in table.arrays}
-    return pl.Schema({"time": pl.String(), **polars_schema(table.scalars), **arrays, "other": pl.String()})
+    return pl.Schema({"time": WALL_CLOCK, **polars_schema(table.scalars), **arrays, "other": pl.String()})

@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from harvester.lake.rows import array_column
-from harvester.lake.schema import Shape, TableSchema
+from harvester.lake.schema import WALL_CLOCK, Shape, TableSchema
 
 try:
     from harvester.lake import _columns
@@ -24,7 +24,7 @@ except ImportError:  # no C compiler was there when this was installed
 else:
     COMPILED = True
 
-_NUMBER, _WORD = pa.float64(), pa.string()
+_NUMBER, _WORD, _STAMP = pa.float64(), pa.string(), pa.timestamp("us")
 _ELEMENT = pa.struct([("index", _WORD), ("value", _NUMBER)])
 _ARRAY = pa.list_(_ELEMENT)
 _BYTES_OF_A_NUMBER = 8
@@ -59,16 +59,17 @@ class Reader:
     def read(self, texts: Sequence[bytes]) -> tuple[list[int | None], pl.DataFrame]:
         """Read JSON arrays of rows; return how many rows each holds, and all of them under one another.
 
-        None stands for a text that was refused, none of whose rows is read. The frame has the column `time` (words)
-        and the columns that hold something, arrays as `array_column` names them.
+        None stands for a text that was refused, none of whose rows is read. The frame has the column `time` (as on the
+        clock on the wall) and the columns that hold something, arrays as `array_column` names them.
         """
         if not COMPILED:
-            return [None] * len(texts), pl.DataFrame(schema={"time": pl.String()})
+            return [None] * len(texts), pl.DataFrame(schema={"time": WALL_CLOCK})
         heights, stamps, found = _columns.read(texts, tuple(self.scalars), tuple(self.arrays))
         height = sum(each or 0 for each in heights)
         names = (*self.scalars.values(), *self.arrays.values())
         columns = {name: _column(parts, height) for name, parts in zip(names, found, strict=True) if parts}
-        return heights, pl.DataFrame(pa.RecordBatch.from_pydict({"time": _words(stamps, height), **columns}))
+        times = pa.Array.from_buffers(_STAMP, height, [None, pa.py_buffer(stamps)])
+        return heights, pl.DataFrame(pa.RecordBatch.from_pydict({"time": times, **columns}))
 
 
 def _column(parts: _columns.Numbers | _columns.Arrays, height: int) -> pa.Array:

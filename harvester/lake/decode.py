@@ -125,10 +125,7 @@ def _place_all(run: Stack, minutes: int | None, timezone: str) -> tuple[list[_Pl
     """Place the rows of answers together, or one by one where that cannot be done."""
     if len(run.replies) == 1:
         return _place_one(run, minutes, timezone)
-    try:
-        frame = stamps.place_steady(_parsed(run.frame), minutes, timezone)
-    except ValueError:
-        frame = None
+    frame = stamps.place_steady(run.frame, minutes, timezone)
     if frame is not None:
         return [_Placed(run.replies, minutes, frame)], []
     each = [_place_one(one, minutes, timezone) for one in run.each()]
@@ -137,17 +134,12 @@ def _place_all(run: Stack, minutes: int | None, timezone: str) -> tuple[list[_Pl
 
 def _place_one(one: Stack, minutes: int | None, timezone: str) -> tuple[list[_Placed], list[Bad]]:
     try:
-        frame = _parsed(one.frame)
         if minutes is None:
-            minutes = stamps.infer_minutes(frame.get_column("time").to_list())
-        frame, lost = stamps.place(frame, minutes, timezone)
+            minutes = stamps.infer_minutes(one.frame.get_column("time").to_list())
+        frame, lost = stamps.place(one.frame, minutes, timezone)
     except (ValueError, OverflowError) as error:
         return [], [Bad(one.replies[0].payload, str(error))]
     return [_Placed(one.replies, minutes, frame, lost)], []
-
-
-def _parsed(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.with_columns(stamps.parse(frame.get_column("time")))
 
 
 def zone_of(piece: Slice, envelope: Envelope, zones: Mapping[str, str], corrected: Mapping[str, str]) -> str:

@@ -14,7 +14,6 @@ from types import MappingProxyType
 import polars as pl
 
 from harvester import clock
-from harvester.lake import stamps
 from harvester.lake.answers import Bad, Envelope, read_all
 from harvester.lake.decode import NO_CORRECTIONS, DayCount, ids_of, zone_of
 from harvester.lake.registry import Registry
@@ -82,11 +81,11 @@ def decode_periods(
 
 
 def _place(payload: Payload, envelope: Envelope, rows: pl.DataFrame, timezone: str) -> pl.DataFrame:
-    """Return the rows with a possible stamp, with keys and marks; raise ValueError for one that is no stamp at all."""
+    """Return the rows with a possible stamp, with keys and marks; raise ValueError for one beyond all calendars."""
     where, period, now = clock.zone(timezone), payload.slice.period, payload.asked_at
-    words = stamps.parse(rows.get_column("time"))
-    possible = pl.Series([_starts(stamp, period) for stamp in words], dtype=pl.Boolean)
-    starts = [_start(stamp, period) for stamp in words.filter(possible)]
+    stamps = rows.get_column("time")
+    possible = pl.Series([_starts(stamp, period) for stamp in stamps], dtype=pl.Boolean)
+    starts = [_start(stamp, period) for stamp in stamps.filter(possible)]
     plant_id, device_id = ids_of(payload.slice, envelope)
     years = [None if period is Period.TOTAL else start.year for start in starts]
     return rows.filter(possible).with_columns(

@@ -19,6 +19,7 @@ from harvester.errors import Full, LakeError
 from harvester.lake.atomic import remove
 from harvester.lake.inventory import TABLES
 from harvester.lake.layout import Pack, Partition, Places
+from harvester.lake.packing import Packed
 from harvester.lake.parquet import read, write
 from harvester.lake.raw import Answer, Archive, pack_of
 from harvester.lake.replays import forget_zones, read_replays
@@ -163,14 +164,14 @@ def _answers_of(
     if not (drop and cutting):
         return
     for heir, source, bodies in _bequests(archive, kept, cutting):
-        found = dict(archive.bodies(source, bodies)) | dict(archive.bodies(heir, archive.stored(heir)))
+        found = [*archive.copies(source, bodies), *archive.copies(heir, archive.stored(heir))]
         archive.put(heir, _paired(held[heir], found))
     for pack in cutting:
         staying = {answer.sha256 for answer in kept[pack]}
         if staying:
             left = pack_of(pack.table, pack.week, pack.part, kept[pack])
-            found = dict(archive.bodies(left, staying)) if left in held else {}  # written before a kill
-            archive.put(left, _paired(kept[pack], found | dict(archive.bodies(pack, staying))))
+            found = list(archive.copies(left, staying)) if left in held else []  # written before a kill
+            archive.put(left, _paired(kept[pack], [*found, *archive.copies(pack, staying)]))
         remove(places.pack(pack), root=places.own)
 
 
@@ -198,7 +199,7 @@ def _bequests(
                 yield heir, source, wanted
 
 
-def _paired(answers: Iterable[Answer], bodies: dict[bytes, bytes]) -> list[tuple[Answer, bytes | None]]:
+def _paired(answers: Iterable[Answer], bodies: Iterable[Packed]) -> list[tuple[Answer, Packed | None]]:
     """Return *answers*, each body with the first that names it."""
-    left = dict(bodies)
+    left = {body.sha256: body for body in bodies}
     return [(answer, left.pop(answer.sha256, None)) for answer in answers]

@@ -112,7 +112,8 @@ class Archive:
     def keep(self, part: int, table: str, found: Iterable[tuple[Answer, bytes | Packed]]) -> int:
         """Archive answers to one measurement set, of plants of one part, and return how many were new.
 
-        What is there already, the same content of a series settling the same days, is left out. Raises `LakeError`.
+        What is there already, the same content of a series settling the same days, is left out; content is the same
+        if it also came in the same way. Raises `LakeError`.
         """
         weeks: dict[date, list[tuple[Answer, bytes | Packed]]] = {}
         for answer, body in found:
@@ -133,6 +134,15 @@ class Archive:
 
         A little of the pack is in memory at a time. What does not have the content that its hash says is damaged.
         """
+        for stored, body in self._found(pack, wanted):
+            yield stored.sha256, body
+
+    def copies(self, pack: Pack, wanted: Collection[bytes]) -> Iterator[Packed]:
+        """Yield those *wanted* bodies as they are stored in *pack*, to be stored elsewhere; raises as `bodies` does."""
+        for stored, _ in self._found(pack, wanted):
+            yield stored
+
+    def _found(self, pack: Pack, wanted: Collection[bytes]) -> Iterator[tuple[Packed, bytes]]:
         path = self._places.pack(pack)
         with _reading(path) as file:
             hashes = file.read(columns=["sha256"]).column(0).to_pylist()
@@ -278,13 +288,13 @@ def _answer(row: dict[str, Any]) -> Answer:
     )
 
 
-def _unpacked(path: Path, table: pa.Table, wanted: Collection[bytes]) -> Iterator[tuple[bytes, bytes]]:
+def _unpacked(path: Path, table: pa.Table, wanted: Collection[bytes]) -> Iterator[tuple[Packed, bytes]]:
     for row in table.to_pylist():
         if row["body"] is None or row["sha256"] not in wanted:
             continue
         encoding = Encoding(row.get("encoding") or Encoding.ZSTD)
         stored = Packed(content=row["body"], encoding=encoding, sha256=row["sha256"], size=row["size"])
         try:
-            yield row["sha256"], unpacked(stored)
+            yield stored, unpacked(stored)
         except ValueError as error:
             raise LakeError(f"{path}: {error}.") from error

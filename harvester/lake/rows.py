@@ -15,6 +15,7 @@ import orjson
 import polars as pl
 import pyarrow as pa
 
+from harvester.lake import stamps
 from harvester.lake.schema import Shape, TableSchema
 
 ELEMENTS = pl.List(pl.Struct({"index": pl.String, "value": pl.Float64}))
@@ -39,6 +40,7 @@ class Walked:
     """What a value-by-value walk over the rows of one answer found."""
 
     times: list[str] = field(default_factory=list)
+    """As they came."""
     scalars: dict[str, list[float | None]] = field(default_factory=dict)
     """By SMA's name: the number of each row."""
     arrays: dict[str, list[_Elements | None]] = field(default_factory=dict)
@@ -49,14 +51,18 @@ class Walked:
     """Channels met, in order."""
 
     def frame(self, table: TableSchema) -> pl.DataFrame:
-        """Return the rows by column of *table*, which must know every channel found; those that are not found lack."""
+        """Return the rows by column of *table*, which must know every channel found; those that are not found lack.
+
+        Raises ValueError where a stamp is none.
+        """
         columns = {"time": pa.array(self.times, pa.string())}
         for name, numbers in self.scalars.items():
             columns[table.names[name, Shape.SCALAR]] = pa.array(numbers, pa.float64())
         for name, arrays in self.arrays.items():
             columns[array_column(table.names[name, Shape.ARRAY])] = _nested(arrays)
         columns["other"] = pa.array(self.other, pa.string())
-        return pl.DataFrame(pa.RecordBatch.from_pydict(columns))
+        frame = pl.DataFrame(pa.RecordBatch.from_pydict(columns))
+        return frame.with_columns(stamps.parse(frame.get_column("time")))
 
     def note(self, name: str, value: object, row: int, height: int) -> bool:
         """Take the *value* of a channel into row number *row* of *height*; tell whether it is a number or an array."""

@@ -128,7 +128,7 @@ def test_the_rows_are_those_of_the_answer(body: str) -> None:
     assert found[0] == said
     assert len(found[1]) == len(rows)
     for have, want in zip(found[1], rows, strict=True):
-        assert have["time"] == want["time"]
+        assert have["time"] == datetime.fromisoformat(want["time"])
         assert have["isolation_resistance"] == want.get("isolationResistance")
         assert json.loads(have["other"] or "{}") == ({"mystery": want["mystery"]} if "mystery" in want else {})
 

@@ -11,6 +11,7 @@ import sysconfig
 import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,10 @@ TABLE = schema.build(
     },
 )
 READER = Reader.of(TABLE)
-STAMP = '"time":"2024-06-01T12:00:00"'
+AT = "2024-06-01T12:00:00"
+STAMP = f'"time":"{AT}"'
+NOTHING = f"{{{STAMP}}}".encode()
+"""A row without a value."""
 
 
 def row(content: str = "") -> bytes:
@@ -173,6 +177,94 @@ def test_a_row_without_a_stamp_in_words(raw: str) -> None:
     assert fast(raw.encode()) is None
     with pytest.raises(ValueError, match="`time` in words"):
         walk(raw.encode())
+
+
+@given(
+    moment=st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2199, 12, 31, 23, 59, 59)),  # noqa: DTZ001
+    digits=st.text("0123456789", max_size=9),
+)
+@settings(FIXED, max_examples=500)
+def test_stamps_are_exact(moment: datetime, digits: str) -> None:
+    """Every second of every possible year, with a fraction or without, is what the walk makes of it, and Python."""
+    word = f"{moment:%Y-%m-%dT%H:%M:%S}{'.' if digits else ''}{digits}"
+    raw = json.dumps([{"time": word}]).encode()
+    frame = fast(raw)
+
+    assert frame is not None
+    assert frame.item(0, "time") == moment.replace(microsecond=int(digits.ljust(6, "0")[:6]))
+    assert agree(raw)
+
+
+def test_every_day_of_the_calendar() -> None:
+    """Leap years and the ends of months are those of the calendar; days that there are not are refused."""
+    days = [f"{year}-{month:02}-{day:02}" for year in range(1970, 2200) for month in range(1, 13) for day in range(33)]
+    heights, frame = READER.read([json.dumps([{"time": f"{day}T23:59:59"}]).encode() for day in days])
+    taken = [day for day, height in zip(days, heights, strict=True) if height]
+
+    assert taken == [
+        str(date(1970, 1, 1) + timedelta(days=n)) for n in range((date(2200, 1, 1) - date(1970, 1, 1)).days)
+    ]
+    assert [str(day) for day in frame.get_column("time").dt.date()] == taken
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *(
+            "",
+            "x",
+            "2024-06-01",
+            "2024-06-01T12:00",
+            "2024-06-01T12:00:0",
+            "2024-06-01T12:00:00Z",
+            "1969-12-31T23:59:59",
+        ),
+        *(
+            "2200-01-01T00:00:00",
+            "0000-01-01T00:00:00",
+            "9999-12-31T23:59:59",
+            "2024-06-01T24:00:00",
+            "24-06-01T12:00:00",
+        ),
+        *(
+            "2024-06-01T12:60:00",
+            "2024-06-01T12:00:60",
+            "2024-00-01T12:00:00",
+            "2024-13-01T12:00:00",
+            "2024-06-01 12:00:00",
+        ),
+        *(
+            "2024/06/01T12:00:00",
+            "2024-06-01T12.00.00",
+            "2024-06-01t12:00:00",
+            "2024-06-01T12:00:00.",
+            "2024-06-01T12:00:00,5",
+        ),
+        *(
+            "2024-06-01T12:00:00.1234567890",
+            "2024-06-01T12:00:00.12a",
+            "2024-06-01T12:00:00+02:00",
+            " 2024-06-01T12:00:00",
+        ),
+        *(
+            "2024-06-01T1 :00:00",
+            "2024-06-01T-1:00:00",
+            "2024-06-01T12:00:+5",
+            "+024-06-01T12:00:00",
+            "2024-06-01T12:00:00 ",
+        ),
+    ],
+)
+def test_odd_stamps_are_left_to_the_walk(word: str) -> None:
+    """What is no stamp of a possible year is refused."""
+    assert fast(json.dumps([{"time": word}]).encode()) is None
+
+
+@given(at=st.integers(0, len(AT)), cut=st.integers(0, 3), put=st.text("0123456789-:T. +Z", max_size=3))
+@settings(FIXED, max_examples=500)
+def test_no_spoiled_stamp_deceives_it(at: int, cut: int, put: str) -> None:
+    """However a stamp is cut and patched, it is refused or what the walk reads."""
+    assert agree(json.dumps([{"time": AT[:at] + put + AT[at + cut :]}]).encode()) in {True, False}
 
 
 def test_a_name_that_looks_like_more_than_one_is_not_taken_for_them() -> None:
@@ -345,40 +437,39 @@ def test_texts_read_together_are_as_if_alone(given_texts: list[tuple[list[Any], 
 
 def test_rows_without_end_are_refused() -> None:
     """As many as the walk takes are taken, and not one more."""
-    most = b"[" + b'{"time":""},' * (MOST_ROWS - 1) + b'{"time":""}'
+    most = b"[" + NOTHING + (b"," + NOTHING) * (MOST_ROWS - 1)
 
-    assert READER.read([most + b"]", most + b',{"time":""}]', most + b"]"])[0] == [MOST_ROWS, None, MOST_ROWS]
+    assert READER.read([most + b"]", most + b"," + NOTHING + b"]", most + b"]"])[0] == [MOST_ROWS, None, MOST_ROWS]
 
 
 def test_one_odd_row_makes_no_columns_for_all_others() -> None:
     """Where a row of many channels comes after many of none, there would be cells without end: it is refused."""
     names = {f"c{n}".encode(): f"c{n}" for n in range(400)}
-    empty = b"[" + b'{"time":""},' * (MOST_ROWS // 2 - 1) + b'{"time":""}'
-    odd = empty + b',{"time":"",' + b",".join(b'"%b":1' % name for name in names) + b"}]"
-    heights, frame = Reader(names, {}).read([empty + b"]", odd, b'[{"time":"","c7":7}]'])
+    empty = b"[" + NOTHING + (b"," + NOTHING) * (MOST_ROWS // 2 - 1)
+    odd = empty + b"," + NOTHING[:-1] + b"".join(b',"%b":1' % name for name in names) + b"}]"
+    heights, frame = Reader(names, {}).read([empty + b"]", odd, row('"c7":7')])
 
     assert heights == [MOST_ROWS // 2, None, 1]
-    assert frame.select("time", "c7").tail(1).rows() == [("", 7.0)]
+    assert frame.get_column("c7").tail(2).to_list() == [None, 7.0]
     with pytest.raises(ValueError, match="channels"):
-        walk(empty + b',{"time":"",' + b",".join(b'"%b":1' % name for name in names) + b"}]")
+        walk(odd)
 
 
 def test_names_that_are_looked_for_without_end_are_left_to_the_walk() -> None:
     """Nearly always the next name is the one that came there before; where it never is, the search ends."""
     names = {f"c{n:03}".encode(): f"c{n:03}" for n in range(MOST_CHANNELS)}
     reader = Reader(names, {})
-    forth = [b"[{" + b"".join(b'"%b":1,' % name for name in names) + b'"time":""}]']
-    strange = [b"[{" + b'"zzzz":null,' * 1000 + b'"time":""}]']
+    forth = b"[" + NOTHING[:-1] + b"".join(b',"%b":1' % name for name in names) + b"}]"
+    strange = b"[" + NOTHING[:-1] + b',"zzzz":null' * 1000 + b"}]"
 
-    assert reader.read(forth)[0] == [1]
-    assert reader.read(strange)[0] == [None]
+    assert reader.read([forth, strange])[0] == [1, None]
 
 
 def test_others_run_meanwhile() -> None:
     """Threads that read at once, and give way to one another for numbers of many digits, read what one reads."""
     chance = random.Random(1)  # noqa: S311 - numbers, not secrets
     numbers = [chance.random() for _ in range(5000)]
-    text = json.dumps([{"time": "x", "foo": number, "ullage": -number} for number in numbers]).encode()
+    text = json.dumps([{"time": AT, "foo": number, "ullage": -number} for number in numbers]).encode()
     with ThreadPoolExecutor(4) as pool:
         found = [frame for _, frame in pool.map(READER.read, [[text] * 4] * 8)]
 

@@ -1,6 +1,7 @@
 """The rows of one answer, value by value: the walk loses nothing."""
 
 import json
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,11 +17,12 @@ TABLE = schema.build(
     "device_power_dc",
     {("a", Shape.SCALAR): "a", ("b", Shape.SCALAR): "b", ("a", Shape.ARRAY): "a_1"},
 )
+STAMP = "2024-06-01T12:00:00"
 
 
 def walked(*rows: dict[str, Any]) -> list[dict[str, Any]]:
     """Return *rows* as they come out of the walk, by column, without stamps and what is nothing."""
-    frame = walk(json.dumps([{"time": "x", **row} for row in rows]).encode()).frame(TABLE)
+    frame = walk(json.dumps([{"time": STAMP, **row} for row in rows]).encode()).frame(TABLE)
     return [{name: value for name, value in row.items() if value is not None} for row in frame.drop("time").to_dicts()]
 
 
@@ -100,16 +102,17 @@ def test_exploding_arrays() -> None:
     """Arrays of different indexes come beside each other, one row per index present."""
     one, two = {"index": "A", "value": 1.0}, {"index": "B", "value": 2.0}
     rows = [
-        {"time": "x", "dcPowerInput": [two, one]},
-        {"time": "y", "dcPowerInput": [], "dcVoltageInput": []},
-        {"time": "z", "dcVoltageInput": [{"index": "A"}, {"index": "C", "value": 3.0}]},
+        {"time": STAMP, "dcPowerInput": [two, one]},
+        {"time": f"{STAMP}.1", "dcPowerInput": [], "dcVoltageInput": []},
+        {"time": f"{STAMP}.2", "dcVoltageInput": [{"index": "A"}, {"index": "C", "value": 3.0}]},
     ]
     frame = walk(json.dumps(rows).encode()).frame(TABLE)
     exploded = explode(frame, ["[]dc_power_input", "[]dc_voltage_input"], ["time"])
+    at = datetime.fromisoformat(STAMP)
 
     assert exploded.rows() == [
-        ("x", "A", 1.0, None),
-        ("x", "B", 2.0, None),
-        ("z", "A", None, None),
-        ("z", "C", None, 3.0),
+        (at, "A", 1.0, None),
+        (at, "B", 2.0, None),
+        (at + timedelta(milliseconds=200), "A", None, None),
+        (at + timedelta(milliseconds=200), "C", None, 3.0),
     ]

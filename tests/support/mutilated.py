@@ -43,7 +43,9 @@ def text(chance: random.Random) -> bytes:
     """Return rows of a few channels, mostly spoiled somewhere."""
     rows = []
     for _ in range(chance.randrange(12)):
-        row: dict[str, Any] = {"time": "2024-06-01T12:00:00"[: chance.choice((19, 19, 19, 0, 5))]}
+        row: dict[str, Any] = {
+            "time": "2024-06-01T12:00:00.123456789"[: chance.choice((19, 19, 19, 19, 19, 21, 29, chance.randrange(30)))]
+        }
         if chance.random() < 0.8:
             row["a"] = chance.choice((1, 0.5, 1e-7, 0.1 + 0.2, 10**30, -0.0, None))
         if chance.random() < 0.5:

@@ -1,7 +1,7 @@
 /* JSON rows to Arrow buffers: the one piece of the hot path that is compiled.
 
-   It reads what SMA sends day after day and nothing else: arrays of flat objects with a `time` in plain words, numbers
-   under known names, `null` under any name, and index arrays. Whatever is outside of this grammar, or only odd, makes
+   It reads what SMA sends day after day and nothing else: arrays of flat objects with a `time` of the clock on the wall,
+   numbers under known names, `null` under any name, and index arrays. Whatever is outside of this grammar, or only odd, makes
    it refuse the whole text, without an error: the walk in Python (`harvester.lake.rows.walk`) is what then says what
    the text holds. So nothing here has an opinion of its own, or has to guess.
 
@@ -147,7 +147,7 @@ static void free_table(Table *table)
         PyMem_RawFree(column->held.at);
         PyMem_RawFree(column->begins.at);
     }
-    free_words(&table->times);
+    PyMem_RawFree(table->times.at);
     PyMem_RawFree(table->columns);
 }
 
@@ -166,7 +166,8 @@ static PyObject *read_texts(PyObject *module, PyObject *args)
     if (names != NULL && name_columns(&table, names, (size_t)PyTuple_GET_SIZE(tuples[1]))) {
         PyObject *heights = heights_of(tuples[0], &table);
         if (heights != NULL)
-            result = Py_BuildValue("NNN", heights, words_of(&table.times), columns_of(&table));
+            result = Py_BuildValue("NNN", heights, bytes_of(&table.times, table.height * sizeof(int64_t)),
+                                   columns_of(&table));
     }
     free_table(&table);
     for (size_t i = 0; i < 3; i++)
@@ -181,7 +182,7 @@ PyDoc_STRVAR(
     "Read JSON arrays of rows; other threads run meanwhile.\n\n"
     "*scalars* and *arrays* name the channels that are known, as they stand in the texts: each once, none of them\n"
     "`time`, none with a character that JSON escapes. Returns how many rows each text holds, None where it holds\n"
-    "anything unknown or odd; the stamps; and each channel's column, in the order given, None where nothing was\n"
+    "anything unknown or odd; the stamps of all rows, int64, microseconds from 1970 on; and each channel's column, in the order given, None where nothing was\n"
     "found. Rows of a text that is refused are in no column. Buffers are laid out as Arrow lays them out; types\n"
     "are in the stub. Raises TypeError for what is not bytes, MemoryError.");
 

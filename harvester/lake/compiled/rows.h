@@ -4,9 +4,10 @@
 #define ROWS_H
 
 #include "number.h"
+#include "stamp.h"
 #include "table.h"
 
-#define LONGEST_WORD  64     /* bytes of a stamp or an index */
+#define LONGEST_WORD  64     /* bytes of an index */
 #define MOST_ROWS     120000 /* of one text; as in rows.py, which says why */
 #define MOST_ELEMENTS 64     /* of one array, among which an index that comes twice is looked for */
 
@@ -113,13 +114,11 @@ static bool take_name(Text *text, Table *table, size_t expected, Column **column
 
 static Outcome read_time(Text *text, Table *table)
 {
-    const char *word;
-    size_t size;
-    if (table->times.height != table->height || !take(text, '"') || !take_word(text, &word, &size))
+    int64_t stamp;
+    if (table->timed != table->height)
         return REFUSED;
-    if (size > LONGEST_WORD)
-        return REFUSED;
-    return add_word(&table->times, word, size) ? READ : NO_MEMORY;
+    TRY(take_stamp(text, &stamp));
+    return add_time(table, stamp) ? READ : NO_MEMORY;
 }
 
 static Outcome read_value(Text *text, Table *table, Column *column)
@@ -161,7 +160,7 @@ static Outcome read_row(Text *text, Table *table)
         else if (!take_null(text)) /* what is nothing under any name is nothing */
             return REFUSED;
     } while (take(text, ','));
-    if (!take(text, '}') || table->times.height == table->height)
+    if (!take(text, '}') || table->timed == table->height)
         return REFUSED;
     table->height++;
     return READ;

@@ -29,8 +29,17 @@ typedef struct {
     size_t first; /* column that came first */
     size_t used;  /* columns with memory */
     size_t height;
-    Words times;
+    size_t timed; /* rows with a stamp: as many, but within a row */
+    Memory times; /* int64 */
 } Table;
+
+static bool add_time(Table *table, int64_t stamp)
+{
+    if (!reserve(&table->times, (table->timed + 1) * sizeof(stamp)))
+        return false;
+    ((int64_t *)table->times.at)[table->timed++] = stamp;
+    return true;
+}
 
 /* Let the array column be empty up to the row `height`. */
 static bool fill(Column *column, size_t height)
@@ -46,7 +55,7 @@ static bool fill(Column *column, size_t height)
 /* Go back to the first `height` rows. */
 static void cut_table(Table *table, size_t height)
 {
-    table->height = table->times.height = height;
+    table->height = table->timed = height;
     for (size_t i = 0; i < table->count; i++) {
         Column *column = &table->columns[i];
         column->seen = 0;
