@@ -25,8 +25,8 @@ from harvester.lake.decode import DayCount
 from harvester.lake.lake import Lake, establish
 from harvester.lake.quarantine import Quarantine
 from harvester.lake.raw import Archive, answer_of
-from harvester.lake.readings import ROWS_OF_A_DAY
 from harvester.lake.registry import Registry
+from harvester.lake.runs import ROWS_OF_A_DAY
 from harvester.model import WHOLE, Payload, Period, Series, Shard, Slice
 from harvester.plan import Batch
 from harvester.report import Report

@@ -38,7 +38,7 @@ questions.coverage questions.dossier questions.gaps sma.code_client
 due care.entombing daemon.schedule lake.answers lake.readings ops.attention ops.commented ops.connect_visits ops.gauges
 lake.columns ops.interview ops.records ops.standing questions.budget questions.explain questions.plausibility sma.client
 sma.owner_tokens
-config outlook lake.lake lake.merge lake.registry lake.rows ops.connect_link ops.contact questions.ages
+config outlook lake.lake lake.merge lake.registry lake.rows lake.runs ops.connect_link ops.contact questions.ages
 lake.stamps questions.aliases questions.standing questions.survey sma.code_grant sma.consent sma.exchange sma.monitoring
 state.connections state.purges
 periods purse show config.daemon lake.audit lake.lock lake.measure lake.passes lake.raw lake.replays lake.sample
@@ -96,7 +96,16 @@ INNER = {("commands", "uvloop")}
 PURE = (
     *("errors", "model", "catalog", "clock", "week", "live", "plan", "periods", "report", "daylight"),
     *("sma.wire", "sma.retry", "sma.encoding", "sma.discretion", "sma.answers", "sma.learning"),
-    *("lake.naming", "lake.schema", "lake.layout", "lake.merge", "lake.stamps", "lake.rows", "lake.columns"),
+    *(
+        "lake.naming",
+        "lake.schema",
+        "lake.layout",
+        "lake.merge",
+        "lake.stamps",
+        "lake.runs",
+        "lake.rows",
+        "lake.columns",
+    ),
     *("state.packed", "state.settlement"),
     *("questions.ages", "questions.content", "questions.coverage", "questions.coverage_page"),
     *("questions.dossier", "questions.explain", "questions.gaps", "questions.plausibility"),

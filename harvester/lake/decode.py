@@ -18,8 +18,9 @@ from harvester import clock
 from harvester.catalog import RESOLUTION_MINUTES
 from harvester.lake import stamps
 from harvester.lake.answers import Bad, DeviceNamed, Envelope, PlantNamed, Reply, Stack, read_all
-from harvester.lake.readings import ANSWER, Readings
+from harvester.lake.readings import Readings
 from harvester.lake.registry import Registry
+from harvester.lake.runs import Run, Said
 from harvester.lake.schema import WALL_CLOCK
 from harvester.model import Payload, Period, Slice
 
@@ -89,7 +90,7 @@ def decode(
             placed.extend(found)
             bad.extend(spoiled)
     bad.extend(Bad(some.replies[0].payload, some.lost, partial=True) for some in placed if some.lost)
-    readings = Readings.of(table, _answers(placed), pl.concat(some.frame for some in placed) if placed else _no_rows())
+    readings = Readings.of(table, _said(placed), pl.concat(some.frame for some in placed) if placed else _no_rows())
     replies = [reply for some in placed for reply in some.replies]
     return Decoded(readings, _counts(readings.runs, replies), tuple(bad))
 
@@ -161,19 +162,17 @@ def ids_of(piece: Slice, envelope: Envelope) -> tuple[str, str | None]:
     return str(plant.plant_id or piece.series.plant_id), device_id and str(device.device_id or device_id)
 
 
-def _answers(placed: Sequence[_Placed]) -> pl.DataFrame:
+def _said(placed: Sequence[_Placed]) -> list[Said]:
     """Return what every answer says of all its rows."""
-    said = [
-        (*ids_of(piece, reply.envelope), some.minutes, reply.payload.asked_at, _asked(piece), height)
+    return [
+        Said(*ids_of(piece, reply.envelope), some.minutes, reply.payload.asked_at, _asked(piece), height)
         for some in placed
         for reply, height in zip(some.replies, some.heights, strict=True)
         for piece in (reply.payload.slice,)
     ]
-    return pl.DataFrame(said, schema=ANSWER, orient="row")
 
 
 def _asked(piece: Slice) -> date | None:
-    """Return the day that a `Day` was asked for; which days a `Week` covers only its rows can tell."""
     return piece.date if piece.period is Period.DAY else None
 
 
@@ -181,10 +180,13 @@ def _no_rows() -> pl.DataFrame:
     return pl.DataFrame(schema={"time": WALL_CLOCK, "local_time": WALL_CLOCK, "_repeats": pl.Boolean})
 
 
-def _counts(runs: pl.DataFrame, replies: Sequence[Reply]) -> tuple[DayCount, ...]:
-    grouped = runs.group_by("_answer", "_date", maintain_order=True)
-    counted = grouped.agg(pl.col("_rows").sum(), pl.col("interval_minutes").first(), pl.col("_newest").max())
+def _counts(runs: Sequence[Run], replies: Sequence[Reply]) -> tuple[DayCount, ...]:
+    found: dict[tuple[int, date], tuple[int, datetime]] = {}
+    for run in runs:
+        rows, newest = found.get((run.answer, run.day), (0, run.newest))
+        found[run.answer, run.day] = rows + run.rows, max(newest, run.newest)
+    minutes = {run.answer: run.said.minutes for run in runs}
     return tuple(
-        DayCount(replies[number].payload.slice, day, rows, minutes, newest + timedelta(minutes=minutes or 0))
-        for number, day, rows, minutes, newest in counted.rows()
+        DayCount(replies[n].payload.slice, day, rows, minutes[n], newest + timedelta(minutes=minutes[n] or 0))
+        for (n, day), (rows, newest) in found.items()
     )

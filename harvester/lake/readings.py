@@ -7,35 +7,35 @@ came: to put the runs into order costs a fraction of sorting rows by their keys.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import groupby
 
 import polars as pl
+import pyarrow as pa
 
 from harvester.lake.rows import split
-from harvester.lake.schema import INSTANT, WALL_CLOCK, TableSchema
+from harvester.lake.runs import Run, Said, runs_of
+from harvester.lake.schema import INSTANT, TableSchema
 
 MARKS = ("_date", "_whole", "_repeats")
 """Columns beside the table's own: the partition's day; whether the answer was asked for that whole day; whether
 that day repeats an hour."""
 
-ROWS_OF_A_DAY = 2
-"""A `Week` may touch a neighbouring day with the one row stamped at midnight; more rows mean that it covers it."""
-
-ANSWER = pl.Schema(
+_TOLD = pl.Schema(
     {
         "plant_id": pl.String(),
         "device_id": pl.String(),
         "interval_minutes": pl.Int16(),
         "harvested_at": INSTANT,
-        "_asked": pl.Date(),
-        "_rows": pl.UInt32(),
+        "_date": pl.Date(),
+        "_whole": pl.Boolean(),
+        "_repeats": pl.Boolean(),
     }
 )
-"""What an answer says of all its rows; the day that it was asked for, null where it was a week; how many they are."""
-
-_KEYS = ("plant_id", "device_id", "interval_minutes", "harvested_at")
+"""What a run says of each of its rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +56,22 @@ class Readings:
     table: TableSchema
     rows: pl.DataFrame
     """Columns `time` (instant of the start), `local_time`, and the channels that hold something, arrays nested."""
-    runs: pl.DataFrame
-    """Rows of one answer and day that follow one another: `_answer` by number, from `_first` on `_rows` many, with the
-    instant `_newest` among them; the columns of `ANSWER` that they share, and `MARKS`."""
+    runs: tuple[Run, ...]
+    """Where they come from, in their order."""
 
     @classmethod
-    def of(cls, table: TableSchema, answers: pl.DataFrame, rows: pl.DataFrame) -> Readings:
-        """Take *rows* of *answers* (columns `ANSWER`) in, which are in the same order, placed in time.
+    def of(cls, table: TableSchema, answers: Sequence[Said], rows: pl.DataFrame) -> Readings:
+        """Take *rows* of *answers* in, which are in the same order, placed in time.
 
-        Columns of *rows* are `time` and `local_time` of the interval's start, `_repeats`, and channels by column.
+        Columns of *rows* are `time` (naive UTC) and `local_time` of the interval's start, `_repeats`, and channels by
+        column.
         """
         height = rows.height
         void = [name for name in rows.columns if name not in {"time", "local_time"}]
         void = [name for name in void if rows.get_column(name).null_count() == height]
         kept = rows.drop("_repeats", *void, strict=False)
         kept = kept.with_columns(kept.get_column("time").cast(INSTANT))
-        return cls(table, _moved(kept), _runs(answers, rows))
+        return cls(table, _moved(kept), runs_of(answers, rows))
 
     @property
     def size(self) -> int:
@@ -90,17 +90,31 @@ def by_day(pieces: Sequence[Readings]) -> Iterator[Day]:
     One day is copied at a time: a sorted copy of all of them would be the most that a harvest ever holds.
     """
     table, frames = pieces[-1].table, _alike([piece.rows for piece in pieces])
-    numbered = [piece.runs.with_columns(_piece=pl.lit(number)) for number, piece in enumerate(pieces)]
-    runs = pl.concat(numbered).sort("_date", "plant_id", "device_id", maintain_order=True)
-    for some in runs.partition_by("_date", maintain_order=True):
-        yield Day(some.item(0, "_date"), *split(_whole_rows(frames, some), table, MARKS))
+    runs = sorted(((number, run) for number, piece in enumerate(pieces) for run in piece.runs), key=_place)
+    told = pl.DataFrame([_told(run) for _, run in runs], schema=_TOLD, orient="row")
+    for day, some in groupby(runs, key=lambda each: each[1].day):
+        found = list(some)
+        rows = pl.concat([frames[number].slice(run.first, run.rows) for number, run in found], rechunk=True)
+        whole = told[_repeated([run.rows for _, run in found])].hstack(rows)
+        told = told.slice(len(found))
+        yield Day(day, *split(whole, table, MARKS))
 
 
-def _whole_rows(frames: Sequence[pl.DataFrame], runs: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of *runs* with what each run says of them."""
-    places = runs.select("_piece", "_first", "_rows").iter_rows()
-    rows = pl.concat([frames[piece].slice(first, height) for piece, first, height in places], rechunk=True)
-    return runs.select(*_KEYS, *MARKS)[_repeated(runs.get_column("_rows"))].hstack(rows)
+def _place(numbered: tuple[int, Run]) -> tuple[date, str, str]:
+    """Return by what runs are sorted."""
+    run = numbered[1]
+    return run.day, run.said.plant_id, run.said.device_id or ""
+
+
+def _told(run: Run) -> tuple[object, ...]:
+    said = run.said
+    return said.plant_id, said.device_id, said.minutes, said.harvested_at, run.day, run.whole, run.repeats
+
+
+def _repeated(heights: Sequence[int]) -> pl.Series:
+    """Return the number of each element of *heights*, as often as the element says."""
+    numbers = b"".join(n.to_bytes(4, sys.byteorder) * height for n, height in enumerate(heights))
+    return pl.Series(pa.Array.from_buffers(pa.uint32(), sum(heights), [None, pa.py_buffer(numbers)]))
 
 
 def _alike(frames: Sequence[pl.DataFrame]) -> Sequence[pl.DataFrame]:
@@ -112,30 +126,3 @@ def _alike(frames: Sequence[pl.DataFrame]) -> Sequence[pl.DataFrame]:
     return [
         frame.with_columns(void[name] for name in names if name not in frame.columns).select(*names) for frame in frames
     ]
-
-
-def _runs(answers: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    heights, times = answers.get_column("_rows"), rows.get_column("time")
-    ends, day = heights.cum_sum(), rows.get_column("local_time").dt.date()
-    first = pl.concat([(ends - heights).filter(heights > 0), (day != day.shift()).arg_true()]).unique().sort()
-    lengths = first.shift(-1, fill_value=rows.height) - first
-    number = ends.search_sorted(first, side="right")
-    newest = [times.slice(place, length).max() for place, length in zip(first, lengths, strict=True)]
-    runs = answers.drop("_rows")[number].with_columns(
-        number.alias("_answer"),
-        day.gather(first).alias("_date"),
-        rows.get_column("_repeats").gather(first),
-        first.alias("_first"),
-        lengths.alias("_rows"),
-        pl.Series("_newest", newest, dtype=WALL_CLOCK).cast(INSTANT),
-    )
-    return runs.with_columns(
-        _whole=pl.when(pl.col("_asked").is_not_null())
-        .then(pl.col("_asked") == pl.col("_date"))
-        .otherwise(pl.col("_rows").sum().over("_answer", "_date") >= ROWS_OF_A_DAY)
-    )
-
-
-def _repeated(times: pl.Series) -> pl.Series:
-    """Return the number of each element of *times*, as often as the element says."""
-    return pl.arange(times.len(), eager=True).repeat_by(times).explode(empty_as_null=False).rename("")

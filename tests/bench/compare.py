@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -117,17 +118,26 @@ def _starts(tools: Sequence[str], url: str, asked: argparse.Namespace, folder: P
     for tool in tools:
         used: list[Used] = []
         for _ in range(asked.rounds + 1):
-            with tempfile.TemporaryDirectory(dir=folder) as place:
-                codes = (0, NOTHING) if tool == OURS else (0,)
-                used.append(run(_command(tool, url, asked, Path(place)), environment(), codes))
+            codes = (0, NOTHING) if tool == OURS else (0,)
+            used.append(run(_command(tool, url, asked, _place(folder)), environment(), codes))
         found[tool] = {"wall": median(u.wall for u in used[1:]), "cpu": median(u.cpu for u in used[1:])}
     return found
 
 
+def _place(folder: Path) -> Path:
+    """Return an empty folder for one run, with nothing of an earlier one on its way to the disk.
+
+    Whatever a tool has written stays to the end: a file system takes seconds to forget files that were just deleted,
+    and whoever makes new ones meanwhile would pay for that.
+    """
+    os.sync()
+    return Path(tempfile.mkdtemp(dir=folder))
+
+
 def _once(tool: str, url: str, asked: argparse.Namespace, folder: Path, start: dict[str, float]) -> dict[str, float]:
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        used = run(_command(tool, url, asked, Path(place)), environment())
-        rows = 0 if tool == "bare" else rows_in(Path(place))
+    place = _place(folder)
+    used = run(_command(tool, url, asked, place), environment())
+    rows = 0 if tool == "bare" else rows_in(place)
     return {"wall": used.wall - start["wall"], "cpu": used.cpu - start["cpu"], "peak": used.peak, "rows": rows}
 
 

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from harvester.lake.decode import decode
 from harvester.lake.layout import Partition, Places
 from harvester.lake.parquet import publish, read
-from harvester.lake.readings import ANSWER, MARKS, ROWS_OF_A_DAY, Readings, by_day
+from harvester.lake.readings import MARKS, Readings, by_day
 from harvester.lake.registry import Registry
+from harvester.lake.runs import ROWS_OF_A_DAY, Said
 from harvester.lake.schema import WALL_CLOCK
 from harvester.model import Level, Payload, Period, Series, Slice
 
@@ -33,7 +34,7 @@ Answers = list[tuple[str, str, bool, list[tuple[int, int, float | None, bool]]]]
 def readings(registry: Registry, answers: Answers, channel: str) -> Readings:
     """Return the readings of *answers*, whose values are those of *channel*, which is a scalar."""
     said = [
-        (plant, device, 60, ASKED + timedelta(seconds=n), DAY if alone else None, len(rows))
+        Said(plant, device, 60, ASKED + timedelta(seconds=n), DAY if alone else None, len(rows))
         for n, (plant, device, alone, rows) in enumerate(answers)
     ]
     flat = [row for *_, rows in answers for row in rows]
@@ -46,7 +47,7 @@ def readings(registry: Registry, answers: Answers, channel: str) -> Readings:
             "_repeats": pl.Series([dict(zip(wall, flat, strict=True))[at][3] for at in wall], dtype=pl.Boolean),
         }
     )
-    return Readings.of(registry.table(Level.DEVICE, "Sensor"), pl.DataFrame(said, schema=ANSWER, orient="row"), frame)
+    return Readings.of(registry.table(Level.DEVICE, "Sensor"), said, frame)
 
 
 def expected(pieces: Sequence[tuple[Answers, str]]) -> dict[date, list[dict[str, Any]]]:
