@@ -126,6 +126,7 @@ def day_start(day: date, where: tzinfo) -> datetime:
     return datetime.combine(day, time(), tzinfo=where).astimezone(UTC)
 
 
+@lru_cache(maxsize=4096)  # the same few weeks, in each of many answers
 def day_end(day: date, where: tzinfo) -> datetime:
     """Return the instant (aware UTC) at which the local *day* is over: the start of the next one."""
     return day_start(day + timedelta(days=1), where)

@@ -7,5 +7,5 @@ Numbers: TypeAlias = tuple[bytes, bytes]  # nullable float64: validity bits, val
 Arrays: TypeAlias = tuple[bytes, bytes, Words, Numbers]  # nullable lists of pairs: validity, int32 offsets, the pairs
 
 def read(
-    texts: Sequence[bytes], scalars: Sequence[bytes], arrays: Sequence[bytes]
+    texts: Sequence[bytes | memoryview], scalars: Sequence[bytes], arrays: Sequence[bytes]
 ) -> tuple[list[int | None], Stamps, list[Numbers | Arrays | None]]: ...

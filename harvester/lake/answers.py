@@ -105,7 +105,8 @@ class _Opened:
 
     payload: Payload
     envelope: Envelope
-    rows: bytes
+    rows: memoryview
+    """A part of the payload's body."""
 
 
 _Read = tuple[Payload, Envelope, int | Walked]
@@ -169,7 +170,7 @@ def _walk_refused(opened: Sequence[_Opened], heights: Sequence[int | None]) -> t
     return read, bad
 
 
-def _cut(body: bytes) -> tuple[Envelope, bytes] | None:
+def _cut(body: bytes) -> tuple[Envelope, memoryview] | None:
     """Return what surrounds the rows of an answer, which is read in no time without them, and the rows.
 
     What lies between the first `set` and the last bracket is the answer's rows if it is an array by itself, and what
@@ -182,10 +183,10 @@ def _cut(body: bytes) -> tuple[Envelope, bytes] | None:
         envelope = _ENVELOPE.decode(body[:at] + _CUT + body[end:])
     except UNREADABLE:
         return None
-    return (envelope, body[at:end]) if bytes(envelope.rows) == _CUT else None
+    return (envelope, memoryview(body)[at:end]) if bytes(envelope.rows) == _CUT else None
 
 
-def _opened(body: bytes) -> tuple[Envelope, bytes]:
+def _opened(body: bytes) -> tuple[Envelope, memoryview]:
     """Return what surrounds the rows of an answer, and its rows as a list; raise ValueError where there are none."""
     envelope = _ENVELOPE.decode(body)
     raw = bytes(envelope.rows)
@@ -193,7 +194,7 @@ def _opened(body: bytes) -> tuple[Envelope, bytes]:
         raw = b"[" + raw + b"]"
     if raw[:1] != b"[":
         raise ValueError("`set` is neither a list nor an object")
-    return envelope, raw
+    return envelope, memoryview(raw)
 
 
 def _few_enough(read: Sequence[_Read], table: TableSchema) -> tuple[list[_Read], list[Bad]]:

@@ -56,7 +56,7 @@ class Reader:
         )
         return cls(scalars, {name: array_column(column) for name, column in arrays.items() if name not in scalars})
 
-    def read(self, texts: Sequence[bytes]) -> tuple[list[int | None], pl.DataFrame]:
+    def read(self, texts: Sequence[bytes | memoryview]) -> tuple[list[int | None], pl.DataFrame]:
         """Read JSON arrays of rows; return how many rows each holds, and all of them under one another.
 
         None stands for a text that was refused, none of whose rows is read. The frame has the column `time` (as on the

@@ -92,7 +92,7 @@ def array_column(column: str) -> str:
     return f"[]{column}"
 
 
-def walk(raw: bytes) -> Walked:
+def walk(raw: bytes | memoryview) -> Walked:
     """Walk the JSON array *raw* value by value; raise ValueError where it is not an array of objects with `time`."""
     rows = orjson.loads(raw)
     if not isinstance(rows, list):
@@ -161,7 +161,8 @@ def explode(frame: pl.DataFrame, arrays: Iterable[str], keep: list[str]) -> pl.D
     joined, *rest = pieces
     for piece in rest:
         joined = _beside(joined, piece)
-    return frame.select("_row", *keep).join(joined.sort("_row", "index"), on="_row", how="right").drop("_row")
+    joined = joined.sort("_row", "index")
+    return frame.select(keep)[joined.get_column("_row")].hstack(joined.drop("_row"))
 
 
 def _beside(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:

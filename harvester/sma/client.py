@@ -233,8 +233,8 @@ class Client:
         """Put *request* on the wire and read the answer to its end, once; raises Retry errors only."""
         if self._session is None:
             raise RuntimeError("the client is used outside of its context")
-        asked_at, label = self._wall(), request.label
-        with _speaking(label):
+        asked_at = self._wall()
+        with _speaking(request):
             async with (
                 asyncio.timeout(DRIP * self._limits.timeout_seconds),
                 self._session.request(
@@ -247,9 +247,9 @@ class Client:
                 ) as answer,
             ):
                 self._dated = (answer.headers.get("Date", ""), self._wall())
-                found = self._unpacked(answer, await self._read(answer, label), label)
+                found = self._unpacked(answer, await self._read(answer, request), request)
                 return Response(
-                    label=label,
+                    method=request.method,
                     url=request.url,
                     status=answer.status,
                     headers={name.lower(): value for name, value in answer.headers.items()},
@@ -258,7 +258,7 @@ class Client:
                     asked_at=asked_at,
                 )
 
-    async def _read(self, answer: aiohttp.ClientResponse, label: str) -> bytes:
+    async def _read(self, answer: aiohttp.ClientResponse, request: Request[Any]) -> bytes:
         """Return the body as it comes if it is not too large; what Content-Length says plays no part."""
         chunks, size = [], 0
         async for chunk in answer.content.iter_chunked(CHUNK):
@@ -266,37 +266,37 @@ class Client:
             size += len(chunk)
             if size > self._limits.max_body:
                 answer.close()
-                raise BadBody(f"{label}: more than {self._limits.max_body} bytes", status=answer.status)
+                raise BadBody(f"{request.label}: more than {self._limits.max_body} bytes", status=answer.status)
         return b"".join(chunks)
 
-    def _unpacked(self, answer: aiohttp.ClientResponse, content: bytes, label: str) -> encoding.Unpacked:
+    def _unpacked(self, answer: aiohttp.ClientResponse, content: bytes, request: Request[Any]) -> encoding.Unpacked:
         """Return the decompressed body, if it is not too large either."""
         try:
             return encoding.unpack(content, answer.headers.get("Content-Encoding", ""), self._limits.max_body)
         except ValueError as error:
-            raise BadBody(f"{label}: a body that cannot be used: {error}", status=answer.status) from error
+            raise BadBody(f"{request.label}: a body that cannot be used: {error}", status=answer.status) from error
 
 
 @contextmanager
-def _speaking(label: str) -> Iterator[None]:
+def _speaking(request: Request[Any]) -> Iterator[None]:
     """Turn whatever goes wrong on the wire into one of our errors; the texts name neither host nor header."""
     try:
         yield
     except TimeoutError as error:
-        raise TimedOut(f"{label}: no whole answer in time") from error
+        raise TimedOut(f"{request.label}: no whole answer in time") from error
     except aiohttp.ClientResponseError as error:
         # It carries the headers of the request, and so the token, wherever its repr goes.
         error.request_info, error.args = None, ()  # type: ignore[assignment]
-        raise BadBody(f"{label}: the answer is not what HTTP or its encoding promise") from error
+        raise BadBody(f"{request.label}: the answer is not what HTTP or its encoding promise") from error
     except aiohttp.ClientPayloadError as error:
-        raise BadBody(f"{label}: the body broke off") from error
+        raise BadBody(f"{request.label}: the body broke off") from error
     except aiohttp.ClientConnectorCertificateError as error:
         raise Untrusted(
-            f"{label}: the server's certificate is not trusted, so nothing was sent. Check the address and this "
-            "machine's clock; `harvester doctor` says what is wrong with the certificate"
+            f"{request.label}: the server's certificate is not trusted, so nothing was sent. Check the address and "
+            "this machine's clock; `harvester doctor` says what is wrong with the certificate"
         ) from error
     except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
-        raise Unreachable(f"{label}: no answer ({_reason(error)})") from error
+        raise Unreachable(f"{request.label}: no answer ({_reason(error)})") from error
 
 
 def _reason(error: BaseException) -> str:

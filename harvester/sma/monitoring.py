@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -122,5 +123,10 @@ def _reader(series: Series) -> Callable[[Response], Answer]:
 
 
 def _get(base: str, path: str, kind: Kind, read: Callable[[Response], T], **query: str) -> Request[T]:
-    url = base.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
+    url = base.rstrip("/") + path + (f"?{_encoded(**query)}" if query else "")
     return Request(method="GET", url=url, kind=kind, read=read)
+
+
+@lru_cache(maxsize=4096)  # the same few dates, in each of many requests
+def _encoded(**query: str) -> str:
+    return urlencode(query)

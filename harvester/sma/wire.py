@@ -51,8 +51,7 @@ class Kind(StrEnum):
 class Response:
     """One answer, read to its end."""
 
-    label: str
-    """What was asked, fit for a message: method and path, e-mail addresses masked."""
+    method: str
     url: str = field(repr=False)
     """The address that answered; after a redirect not the one first asked."""
     status: int
@@ -64,6 +63,11 @@ class Response:
     """When the request was sent, aware UTC."""
     gzip: bytes | None = field(default=None, repr=False)
     """The body as it was sent, where that was one gzip member."""
+
+    @property
+    def label(self) -> str:
+        """What was asked, as the label of a `Request`."""
+        return _label(self.method, self.url)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +92,11 @@ class Request(Generic[T]):
     @property
     def label(self) -> str:
         """Method and path for messages and logs: no host, no query, e-mail addresses masked."""
-        return f"{self.method} {masked(urlsplit(self.url).path)}"
+        return _label(self.method, self.url)
+
+
+def _label(method: str, url: str) -> str:
+    return f"{method} {masked(urlsplit(url).path)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,7 +229,7 @@ SOUP = st.recursive(
 def test_every_other_reader_has_a_value_or_a_bad_body(reader: str, body: bytes) -> None:
     """Lists, details, tokens, consents: judged as an answer, whatever it holds."""
     request = Request(method="GET", url="https://a/x", kind=wire.Kind.PLANTS, read=READERS[reader])
-    response = Response(label="GET /x", url="https://a/x", status=200, headers={}, body=body, asked_at=ASKED)
+    response = Response(method="GET", url="https://a/x", status=200, headers={}, body=body, asked_at=ASKED)
     verdict = wire.judge(request, response)
 
     assert isinstance(verdict, Good | BadBody)
@@ -239,7 +239,7 @@ def test_every_other_reader_has_a_value_or_a_bad_body(reader: str, body: bytes) 
 def test_an_id_that_would_be_taken_for_another_is_refused(id_: str) -> None:
     """Nothing, and what a database cuts at its NUL: the list is a bad body, which is asked again and then told."""
     body = json.dumps({"plants": [{"plantId": id_}]}).encode()
-    response = Response(label="GET /plants", url="https://a/plants", status=200, headers={}, body=body, asked_at=ASKED)
+    response = Response(method="GET", url="https://a/plants", status=200, headers={}, body=body, asked_at=ASKED)
     with pytest.raises(BadBody, match="an id is empty or holds a NUL"):
         answers.plants(response)
 
@@ -251,7 +251,7 @@ LONG = {"letters": "a" * 400_000, "commas": "a," * 200_000, "at": "a@" * 200_000
 def test_a_long_text_of_the_server_is_masked_at_once(text: str) -> None:
     """Quadratic in its length, this would take hours; the bound of the whole test is the proof."""
     body = json.dumps({"message": text}).encode()
-    response = Response(label="GET /x", url="https://a/x", status=500, headers={}, body=body, asked_at=ASKED)
+    response = Response(method="GET", url="https://a/x", status=500, headers={}, body=body, asked_at=ASKED)
     error: HarvestError = wire.refusal(response)
 
     assert len(str(error)) < 400

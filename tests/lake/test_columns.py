@@ -487,8 +487,25 @@ def test_without_it_everything_is_walked(monkeypatch: pytest.MonkeyPatch) -> Non
     assert frame.equals(READER.read([])[1])
 
 
+def test_a_part_of_an_answer_is_read_as_if_it_were_all() -> None:
+    """What stands around the rows in an answer's body is not looked at."""
+    text = row('"foo":1.5')
+    body = memoryview(b'{"set":' + text + b"7}")
+
+    assert READER.read([body[7 : 7 + len(text)]])[1].equals(READER.read([text])[1])
+    assert READER.read([body[7 : 8 + len(text)]])[0] == [None]
+
+
 @pytest.mark.parametrize(
-    "arguments", [(["[]"], (), ()), ([b"[]"], ("foo",), ()), ([b"[]"], 5, ()), (5, (), ()), ([], (), "foo")]
+    "arguments",
+    [
+        ([bytearray(b"[]")], (), ()),
+        (["[]"], (), ()),
+        ([b"[]"], ("foo",), ()),
+        ([b"[]"], 5, ()),
+        (5, (), ()),
+        ([], (), "foo"),
+    ],
 )
 def test_what_is_not_bytes_is_a_type_error(arguments: tuple[Any, Any, Any]) -> None:
     """Words, and what is no sequence, are refused as Python's own functions do."""

@@ -19,7 +19,7 @@ from harvester.sma.wire import Response
 def response(value: Any, url: str = "https://h/v1/plants/7/devices/lean") -> Response:
     """Build an answer with *value* as JSON."""
     body = json.dumps(value).encode()
-    return Response(label="GET /x", url=url, status=200, headers={}, body=body, asked_at=datetime.now(UTC))
+    return Response(method="GET", url=url, status=200, headers={}, body=body, asked_at=datetime.now(UTC))
 
 
 FULL = {

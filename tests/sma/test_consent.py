@@ -34,7 +34,7 @@ def service(*answers: tuple[int, Any]) -> tuple[Ask, list[tuple[str, str, bytes 
         asked.append((request.method, request.url, request.body))
         status, body = queue.pop(0)
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        answer = Response(label=request.label, url=request.url, status=status, headers={}, body=raw, asked_at=NOW)
+        answer = Response(method=request.method, url=request.url, status=status, headers={}, body=raw, asked_at=NOW)
         verdict = judge(request, answer)
         if isinstance(verdict, HarvestError):
             raise verdict
@@ -150,6 +150,6 @@ def test_soup_is_a_consent_or_a_bad_body(soup: Any) -> None:
     """Any JSON at all is read into a consent with a positive interval, or is BadBody."""
     request = consent.read_consent(BASE, OWNER)
     raw = json.dumps(soup).encode()
-    verdict = judge(request, Response(label="", url="", status=200, headers={}, body=raw, asked_at=NOW))
+    verdict = judge(request, Response(method="GET", url="", status=200, headers={}, body=raw, asked_at=NOW))
 
     assert isinstance(verdict, BadBody) or (isinstance(verdict, Good) and verdict.value.interval > 0)

@@ -195,7 +195,9 @@ def test_a_refusal_says_what_to_look_at(error: str, description: str, advice: st
 def answered(status: int, body: bytes) -> Good[Grant | Denial] | Elsewhere | HarvestError:
     """Judge an answer of the token endpoint."""
     request = token_request("https://auth", CREDENTIALS)
-    return judge(request, Response(label="POST /t", url="", status=status, headers={}, body=body, asked_at=NOW))
+    return judge(
+        request, Response(method="POST", url="https://a/t", status=status, headers={}, body=body, asked_at=NOW)
+    )
 
 
 def test_a_token_answer_is_read() -> None:

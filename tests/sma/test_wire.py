@@ -33,7 +33,7 @@ def request(method: str = "GET", url: str = HERE, read: Callable[[Response], Any
 def response(status: int = 200, body: bytes = b"{}", **headers: str) -> Response:
     """Build an answer."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(label="GET /x", url=HERE, status=status, headers=named, body=body, asked_at=NOON)
+    return Response(method="GET", url=HERE, status=status, headers=named, body=body, asked_at=NOON)
 
 
 def as_header(raw: bytes) -> str:

@@ -68,34 +68,40 @@ static PyObject *columns_of(Table *table)
     return found;
 }
 
-/* Read one text after the other; a list of their heights, None where a text was refused. */
+/* Read one text; how many rows it holds, None where it is refused. */
+static PyObject *height_of(PyObject *given, Table *table, size_t *letters)
+{
+    Py_buffer view;
+    if (PyObject_GetBuffer(given, &view, PyBUF_SIMPLE) < 0)
+        return NULL;
+    if (!view.readonly) { /* others run meanwhile, and might write */
+        PyBuffer_Release(&view);
+        PyErr_SetString(PyExc_TypeError, "a text that can be changed cannot be read");
+        return NULL;
+    }
+    size_t before = table->height, size = (size_t)view.len;
+    Outcome outcome = REFUSED;
+    if (size <= INT32_MAX - *letters) {
+        Text text = {view.buf, (const char *)view.buf + size, LOOKS_A_BYTE * size, PyEval_SaveThread()};
+        outcome = read_rows(&text, table);
+        PyEval_RestoreThread(text.thread);
+    }
+    PyBuffer_Release(&view);
+    if (outcome == READ) {
+        *letters += size;
+        return PyLong_FromSize_t(table->height - before);
+    }
+    cut_table(table, before);
+    return outcome == NO_MEMORY ? PyErr_NoMemory() : Py_NewRef(Py_None);
+}
+
+/* Read one text after the other; a list of their heights. */
 static PyObject *heights_of(PyObject *texts, Table *table)
 {
     PyObject *heights = PyList_New(PyTuple_GET_SIZE(texts));
     size_t letters = 0;
     for (Py_ssize_t i = 0; heights != NULL && i < PyTuple_GET_SIZE(texts); i++) {
-        char *at;
-        Py_ssize_t size;
-        if (PyBytes_AsStringAndSize(PyTuple_GET_ITEM(texts, i), &at, &size) < 0) {
-            Py_CLEAR(heights);
-            break;
-        }
-        size_t before = table->height;
-        Outcome outcome = REFUSED;
-        if ((size_t)size <= INT32_MAX - letters) {
-            Text text = {at, at + size, LOOKS_A_BYTE * (size_t)size, PyEval_SaveThread()};
-            outcome = read_rows(&text, table);
-            PyEval_RestoreThread(text.thread);
-        }
-        PyObject *height;
-        if (outcome == READ) {
-            letters += (size_t)size;
-            height = PyLong_FromSize_t(table->height - before);
-        }
-        else {
-            cut_table(table, before);
-            height = outcome == NO_MEMORY ? PyErr_NoMemory() : Py_NewRef(Py_None);
-        }
+        PyObject *height = height_of(PyTuple_GET_ITEM(texts, i), table, &letters);
         if (height == NULL)
             Py_CLEAR(heights);
         else
@@ -179,12 +185,12 @@ static PyObject *read_texts(PyObject *module, PyObject *args)
 PyDoc_STRVAR(
     READ_DOC,
     "read(texts, scalars, arrays)\n--\n\n"
-    "Read JSON arrays of rows; other threads run meanwhile.\n\n"
+    "Read JSON arrays of rows, bytes or what shows some of them; other threads run meanwhile.\n\n"
     "*scalars* and *arrays* name the channels that are known, as they stand in the texts: each once, none of them\n"
     "`time`, none with a character that JSON escapes. Returns how many rows each text holds, None where it holds\n"
     "anything unknown or odd; the stamps of all rows, int64, microseconds from 1970 on; and each channel's column, in the order given, None where nothing was\n"
     "found. Rows of a text that is refused are in no column. Buffers are laid out as Arrow lays them out; types\n"
-    "are in the stub. Raises TypeError for what is not bytes, MemoryError.");
+    "are in the stub. Raises TypeError for what is no bytes, or can be changed; MemoryError.");
 
 static PyMethodDef METHODS[] = {
     {"read", read_texts, METH_VARARGS, READ_DOC},
