@@ -16,7 +16,7 @@ from harvester.lake.registry import Registry
 from harvester.model import Payload, Slice
 from harvester.plan import Batch
 
-DECODE_BYTES = 4 * 1024 * 1024
+DECODE_BYTES = 6 * 1024 * 1024
 """Raw answers that are decoded at once: enough to share the overhead, little enough to be forgotten soon."""
 PUBLISH_ROWS = 600_000
 """Rows that may wait for the rest of their batch, and would have to be asked again after a kill."""

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, tzinfo
+from itertools import islice
 from types import MappingProxyType
 
 import polars as pl
 
 from harvester import clock
-from harvester.lake.answers import Bad, Envelope, read_all
+from harvester.lake.answers import Bad, Reply, Stack, read_all
 from harvester.lake.decode import NO_CORRECTIONS, DayCount, ids_of, zone_of
 from harvester.lake.registry import Registry
 from harvester.lake.rows import ELEMENTS, array_column, split
 from harvester.lake.schema import INSTANT, TableSchema, polars_schema
-from harvester.model import Payload, Period
+from harvester.model import Payload, Period, Slice
 
 MARKS = ("_begins", "_year")
 """Columns beside the table's own: the instant at which the row's period begins; the year of the partition."""
@@ -34,7 +35,18 @@ _NEXT: Mapping[Period, Callable[[date], date]] = MappingProxyType(
 """The start of the row after: a Month has rows of days, a Year of months, a Total of years."""
 _YEARS = range(1970, 2200)
 """No plant measures outside."""
-_PLACED = {"_begins": INSTANT, "_year": pl.Int32()}
+_PLACED = pl.Schema(
+    {
+        "plant_id": pl.String(),
+        "device_id": pl.String(),
+        "period_start": pl.Date(),
+        "provisional": pl.Boolean(),
+        "harvested_at": INSTANT,
+        "_begins": INSTANT,
+        "_year": pl.Int32(),
+    }
+)
+"""What rows have beside their channels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,37 +78,79 @@ def decode_periods(
     table, stacks, bad = read_all(payloads, registry, table)
     placed: list[pl.DataFrame] = []
     counts: list[DayCount] = []
-    for one in (one for stack in stacks for one in stack.each()):
-        payload, envelope, rows = one.replies[0].payload, one.replies[0].envelope, one.frame
-        try:
-            frame = _place(payload, envelope, rows, zone_of(payload.slice, envelope, zones, corrected))
-        except (ValueError, OverflowError) as error:
-            bad.append(Bad(payload, str(error)))
-            continue
-        if lost := rows.height - frame.height:
-            bad.append(Bad(payload, f"{lost} rows are not stamped with the start of what they sum up", partial=True))
-        placed.append(frame)
-        counts.extend(_counts(payload, frame))
+    for stack in stacks:
+        rows, odd = _rows(stack, zones, corrected)
+        bad += odd
+        placed.append(_placed(stack.frame, rows))
+        counts += [DayCount(row.slice, row.start, 1, None, row.begins) for row in rows if row]
     return DecodedPeriods(table, *split(_joined(placed, table), table, MARKS), tuple(counts), tuple(bad))
 
 
-def _place(payload: Payload, envelope: Envelope, rows: pl.DataFrame, timezone: str) -> pl.DataFrame:
-    """Return the rows with a possible stamp, with keys and marks; raise ValueError for one beyond all calendars."""
-    where, period, now = clock.zone(timezone), payload.slice.period, payload.asked_at
-    stamps = rows.get_column("time")
-    possible = pl.Series([_starts(stamp, period) for stamp in stamps], dtype=pl.Boolean)
-    starts = [_start(stamp, period) for stamp in stamps.filter(possible)]
-    plant_id, device_id = ids_of(payload.slice, envelope)
-    years = [None if period is Period.TOTAL else start.year for start in starts]
-    return rows.filter(possible).with_columns(
-        pl.lit(plant_id, dtype=pl.String).alias("plant_id"),
-        pl.lit(device_id, dtype=pl.String).alias("device_id"),
-        pl.Series("period_start", starts, dtype=pl.Date),
-        pl.Series("provisional", [now < clock.day_start(_NEXT[period](s), where) for s in starts], dtype=pl.Boolean),
-        pl.lit(now, dtype=INSTANT).alias("harvested_at"),
-        pl.Series("_begins", [clock.day_start(start, where) for start in starts], dtype=INSTANT),
-        pl.Series("_year", years, dtype=pl.Int32),
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What a row with a possible stamp is, beside its channels."""
+
+    slice: Slice
+    plant_id: str
+    device_id: str | None
+    asked_at: datetime
+    start: date
+    begins: datetime
+    ends: datetime
+
+
+def _rows(stack: Stack, zones: Mapping[str, str], corrected: Mapping[str, str]) -> tuple[list[_Row | None], list[Bad]]:
+    """Return what each row of *stack* is, None where that cannot be told, and the answers that have such rows."""
+    rows: list[_Row | None] = []
+    bad: list[Bad] = []
+    try:
+        stamps = iter(stack.frame.get_column("time").to_list())
+    except (ValueError, OverflowError) as error:  # beyond Python's calendar, in a lone answer
+        return [None] * stack.frame.height, [Bad(reply.payload, str(error)) for reply in stack.replies]
+    for reply in stack.replies:
+        mine = list(islice(stamps, reply.height))
+        try:
+            zone = zone_of(reply.payload.slice, reply.envelope, zones, corrected)
+            found = _rows_of(reply, mine, clock.zone(zone))
+        except (ValueError, OverflowError) as error:
+            found = [None] * reply.height
+            bad.append(Bad(reply.payload, str(error)))
+        else:
+            if lost := found.count(None):
+                told = f"{lost} rows are not stamped with the start of what they sum up"
+                bad.append(Bad(reply.payload, told, partial=True))
+        rows += found
+    return rows, bad
+
+
+def _rows_of(reply: Reply, stamps: Sequence[datetime], where: tzinfo) -> list[_Row | None]:
+    piece, period = reply.payload.slice, reply.payload.slice.period
+    said = (piece, *ids_of(piece, reply.envelope), reply.payload.asked_at)
+    starts = [_start(stamp, period) if _starts(stamp, period) else None for stamp in stamps]
+    return [
+        None
+        if start is None
+        else _Row(*said, start, clock.day_start(start, where), clock.day_start(_NEXT[period](start), where))
+        for start in starts
+    ]
+
+
+def _placed(frame: pl.DataFrame, rows: Sequence[_Row | None]) -> pl.DataFrame:
+    """Return those of the *rows* of *frame* that have a possible stamp, with keys and marks."""
+    kept = [row for row in rows if row]
+    placed = pl.DataFrame(
+        {
+            "plant_id": [row.plant_id for row in kept],
+            "device_id": [row.device_id for row in kept],
+            "period_start": [row.start for row in kept],
+            "provisional": [row.asked_at < row.ends for row in kept],
+            "harvested_at": [row.asked_at for row in kept],
+            "_begins": [row.begins for row in kept],
+            "_year": [None if row.slice.period is Period.TOTAL else row.start.year for row in kept],
+        },
+        schema=_PLACED,
     )
+    return frame.filter(pl.Series([row is not None for row in rows], dtype=pl.Boolean)).hstack(placed)
 
 
 def _starts(stamp: datetime, period: Period) -> bool:
@@ -118,8 +172,3 @@ def _joined(placed: Sequence[pl.DataFrame], table: TableSchema) -> pl.DataFrame:
         return pl.concat(placed)
     arrays = {array_column(column.name): ELEMENTS for column in table.arrays}
     return pl.DataFrame(schema={**polars_schema(table.columns), **arrays, **_PLACED})
-
-
-def _counts(payload: Payload, frame: pl.DataFrame) -> list[DayCount]:
-    starts = frame.select("period_start", "_begins").rows()
-    return [DayCount(payload.slice, start, 1, None, begins) for start, begins in starts]

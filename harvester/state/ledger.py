@@ -30,6 +30,28 @@ LAKE_ID = "lake_id"
 LAST_RUN = "last_run"
 """The fact about what the last run did that asked for anything."""
 
+_NEW_MONTH = insert(MONTH)
+_SETTLE = _NEW_MONTH.on_conflict_do_update(
+    index_elements=["series_id", "month"], set_={"days": _NEW_MONTH.excluded.days}
+)
+_NEW_OPEN = insert(OPEN_DAY)
+_KEEP_OPEN = _NEW_OPEN.on_conflict_do_update(
+    index_elements=["series_id", "day"],
+    set_={
+        "rows": sa.func.max(OPEN_DAY.c.rows, _NEW_OPEN.excluded.rows),
+        **{name: _NEW_OPEN.excluded[name] for name in ("failed", "attempts", "asked_at", "next_at", "reason")},
+    },
+)
+_LEARN = (
+    sa.update(SERIES)
+    .where(SERIES.c.series_id == sa.bindparam("s"))
+    .values(
+        minutes=sa.func.coalesce(sa.bindparam("m"), SERIES.c.minutes),
+        newest=sa.func.max(sa.func.coalesce(SERIES.c.newest, 0), sa.bindparam("n")),
+        lag=sa.func.coalesce(sa.bindparam("l"), SERIES.c.lag),
+    )
+)
+
 
 @dataclass(frozen=True, slots=True)
 class OpenDay:
@@ -205,11 +227,7 @@ def _settle(db: Connection, reads: Sequence[Read]) -> None:
         {"series_id": key[0], "month": key[1], "days": packed.settle(known.get(key, b""), days)}
         for key, days in grouped.items()
     ]
-    new = insert(MONTH)
-    db.execute(
-        new.on_conflict_do_update(index_elements=["series_id", "month"], set_={"days": new.excluded.days}),
-        rows,
-    )
+    db.execute(_SETTLE, rows)
     _close(db, seen.keys() & {(read.series_id, to_number(read.day)) for read in reads})
 
 
@@ -257,12 +275,7 @@ def _keep_open(db: Connection, reads: Sequence[Read]) -> None:
         }
         for read in reads
     ]
-    new = insert(OPEN_DAY)
-    changed: dict[str, object] = {
-        name: new.excluded[name] for name in ("failed", "attempts", "asked_at", "next_at", "reason")
-    }
-    changed["rows"] = sa.func.max(OPEN_DAY.c.rows, new.excluded.rows)
-    db.execute(new.on_conflict_do_update(index_elements=["series_id", "day"], set_=changed), rows)
+    db.execute(_KEEP_OPEN, rows)
 
 
 def _parts(db: Connection, series_ids: Iterable[int]) -> dict[int, int]:
@@ -294,11 +307,5 @@ def _fail(db: Connection, failures: Sequence[Failure]) -> None:
 def _learn(db: Connection, learned: Sequence[Learned]) -> None:
     if not learned:
         return
-    update = sa.update(SERIES).where(SERIES.c.series_id == sa.bindparam("s"))
-    update = update.values(
-        minutes=sa.func.coalesce(sa.bindparam("m"), SERIES.c.minutes),
-        newest=sa.func.max(sa.func.coalesce(SERIES.c.newest, 0), sa.bindparam("n")),
-        lag=sa.func.coalesce(sa.bindparam("l"), SERIES.c.lag),
-    )
     rows = [{"s": each.series_id, "m": each.minutes, "n": to_seconds(each.newest), "l": each.lag} for each in learned]
-    db.execute(update, rows)
+    db.execute(_LEARN, rows)

@@ -50,6 +50,11 @@ class StretchFailure:
     reason: str
 
 
+_NEW = insert(PERIOD_READ)
+_RECORD = _NEW.on_conflict_do_update(
+    index_elements=["series_id", "period", "start"],
+    set_={name: _NEW.excluded[name] for name in ("failed", "attempts", "asked_at", "next_at", "reason")},
+)
 _MINE = "SELECT 1 FROM period_read p WHERE p.series_id = s.series_id"
 _COUNTED = f"SELECT count(*) FROM ({_MINE} AND (p.next_at IS NULL OR p.next_at > :now)"
 _UNSURE = sa.text(
@@ -108,16 +113,20 @@ class PeriodLedger:
 
     def commit(self, reads: Sequence[StretchRead], failures: Sequence[StretchFailure] = ()) -> None:
         """Record, in one transaction, what was answered and what failed."""
+        rows = [
+            {
+                **_key(read.series_id, read.stretch),
+                "failed": False,
+                "attempts": 0,
+                "asked_at": to_seconds(read.asked_at),
+                "next_at": None if read.next_at is None else to_seconds(read.next_at),
+                "reason": None,
+            }
+            for read in reads
+        ]
         with self._engine.begin() as db:
-            for read in reads:
-                facts: dict[str, object] = {
-                    "failed": False,
-                    "attempts": 0,
-                    "asked_at": to_seconds(read.asked_at),
-                    "next_at": None if read.next_at is None else to_seconds(read.next_at),
-                    "reason": None,
-                }
-                _record(db, read.series_id, read.stretch, facts)
+            if rows:
+                db.execute(_RECORD, rows)
             for failure in failures:
                 _fail(db, failure)
 
@@ -138,10 +147,8 @@ def _known(row: sa.Row[tuple[object, ...]]) -> KnownStretch:
     return KnownStretch(bool(row.failed), row.attempts, from_seconds(row.asked_at), next_at, row.reason)
 
 
-def _record(db: Connection, series_id: int, stretch: Stretch, facts: dict[str, object]) -> None:
-    key = {"series_id": series_id, "period": stretch.period.value, "start": to_number(stretch.start)}
-    new = insert(PERIOD_READ).values(**key, **facts)
-    db.execute(new.on_conflict_do_update(index_elements=list(key), set_=facts))
+def _key(series_id: int, stretch: Stretch) -> dict[str, object]:
+    return {"series_id": series_id, "period": stretch.period.value, "start": to_number(stretch.start)}
 
 
 def _fail(db: Connection, failure: StretchFailure) -> None:
@@ -159,4 +166,4 @@ def _fail(db: Connection, failure: StretchFailure) -> None:
         "next_at": to_seconds(next_try(failed_at=failure.failed_at, attempts=attempts)),
         "reason": failure.reason,
     }
-    _record(db, failure.series_id, stretch, facts)
+    db.execute(_RECORD, _key(failure.series_id, stretch) | facts)
