@@ -34,13 +34,15 @@ class Merged:
     """Values that were there before and have changed or vanished; columns of the table `revisions` but `table`."""
 
 
-def merge(old: pl.DataFrame | None, new: pl.DataFrame, columns: Sequence[Column]) -> Merged:
+def merge(old: pl.DataFrame | None, new: pl.DataFrame, columns: Sequence[Column], *, ascends: bool = False) -> Merged:
     """Merge *new* rows (with the marks of `decode`) into the *old* rows of a partition of a table with *columns*.
 
-    Both may lack columns that the table gained later.
+    Both may lack columns that the table gained later. *ascends* says that *new* is known to come by key, each once.
     """
     key = [c.name for c in columns if c.name in KEY_COLUMNS]
-    new = _last_of_each(new.with_columns(_missing(new, columns)), key)
+    new = new.with_columns(_missing(new, columns))
+    if not ascends:
+        new = _last_of_each(new, key)
     if old is None or old.is_empty():
         return Merged(new[[c.name for c in columns]], not new.is_empty(), _no_revisions())
     old = _complete(old, columns)

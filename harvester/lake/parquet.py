@@ -52,10 +52,11 @@ def publish(places: Places, part: int, table: TableSchema, days: Iterable[Day]) 
     """
     tally = _Tally({})
     for day in days:
-        _publish_day(places, Partition(table.table, day.date, part), table.columns, day.rows, tally)
+        main = Partition(table.table, day.date, part)
+        _publish_day(places, main, table.columns, day.rows, tally, ascends=day.ascends)
         if day.by_index is not None:
             companion = Partition(naming.by_index(table.table), day.date, part)
-            _publish_day(places, companion, table.index_columns, day.by_index, tally)
+            _publish_day(places, companion, table.index_columns, day.by_index, tally, ascends=day.ascends)
     return tally.written()
 
 
@@ -82,11 +83,11 @@ class _Tally:
 
 
 def _publish_day(
-    places: Places, partition: Partition, columns: Sequence[Column], new: pl.DataFrame, tally: _Tally
+    places: Places, partition: Partition, columns: Sequence[Column], new: pl.DataFrame, tally: _Tally, *, ascends: bool
 ) -> None:
     tally.rows[partition.table] = tally.rows.get(partition.table, 0) + new.height
     path = places.file(partition)
-    merged, held = _merged(path, new, columns)
+    merged, held = _merged(path, new, columns, ascends=ascends)
     if not merged.revisions.is_empty():
         revisions = Partition(REVISIONS, partition.day, partition.part)
         tally.revisions += _record(places, revisions, partition.table, merged.revisions)
@@ -95,11 +96,13 @@ def _publish_day(
         tally.files += 1
 
 
-def _merged(path: Path, new: pl.DataFrame, columns: Sequence[Column]) -> tuple[Merged, Sequence[Column]]:
+def _merged(
+    path: Path, new: pl.DataFrame, columns: Sequence[Column], *, ascends: bool
+) -> tuple[Merged, Sequence[Column]]:
     """Merge *new* rows into those of the file at *path*, which are not held any longer than that takes."""
     old = read(path)
     held = columns if old is None else with_those_of(path, old, columns)
-    return merge(old, new, held), held
+    return merge(old, new, held, ascends=ascends), held
 
 
 def _publish_years(

@@ -47,6 +47,8 @@ class Day:
     """Columns of the table, as far as they hold something, and `MARKS`; by series, each as it came."""
     by_index: pl.DataFrame | None
     """The same of the companion table; None where there is nothing for it."""
+    ascends: bool = False
+    """Whether both are known to come by key, and each key once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +99,19 @@ def by_day(pieces: Sequence[Readings]) -> Iterator[Day]:
         rows = pl.concat([frames[number].slice(run.first, run.rows) for number, run in found], rechunk=True)
         whole = told[_repeated([run.rows for _, run in found])].hstack(rows)
         told = told.slice(len(found))
-        yield Day(day, *split(whole, table, MARKS))
+        yield Day(day, *split(whole, table, MARKS), _ascend([run for _, run in found]))
 
 
 def _place(numbered: tuple[int, Run]) -> tuple[date, str, str]:
     """Return by what runs are sorted."""
     run = numbered[1]
     return run.day, run.said.plant_id, run.said.device_id or ""
+
+
+def _ascend(runs: Sequence[Run]) -> bool:
+    """Tell whether rows come by key, each once, where *runs* come by series."""
+    series = {(run.said.plant_id, run.said.device_id) for run in runs}
+    return len(series) == len(runs) and all(run.rises for run in runs)
 
 
 def _told(run: Run) -> tuple[object, ...]:

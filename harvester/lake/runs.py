@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import accumulate, pairwise
+from typing import Any
 
 import polars as pl
 
@@ -49,6 +50,8 @@ class Run:
     first: int
     """Number of the first row, among those of all answers."""
     rows: int
+    rises: bool
+    """Whether every row begins later than the one before."""
     newest: datetime
     """The newest start of an interval, aware UTC."""
 
@@ -73,7 +76,7 @@ def runs_of(answers: Sequence[Said], rows: pl.DataFrame) -> tuple[Run, ...]:
     return tuple(
         Run(number, answers[number], day, _whole(answers[number], day, covered[number, day]), *rest)
         for number, day, *rest in zip(
-            numbers, dates, repeats, firsts, heights, _newest(times, firsts, heights), strict=True
+            numbers, dates, repeats, firsts, heights, *_course(times, firsts, heights), strict=True
         )
     )
 
@@ -82,11 +85,13 @@ def _whole(said: Said, day: date, rows: int) -> bool:
     return rows >= ROWS_OF_A_DAY if said.asked is None else said.asked == day
 
 
-def _newest(times: pl.Series, firsts: Sequence[int], heights: Sequence[int]) -> list[datetime]:
-    """Return the newest of the *times* of each run: the last one, if times never fall within a run."""
-    falls = (times < times.shift()).arg_true()
-    if set(firsts).issuperset(falls):
-        newest = times.gather([first + height - 1 for first, height in zip(firsts, heights, strict=True)]).to_list()
-    else:
+def _course(times: pl.Series, firsts: Sequence[int], heights: Sequence[int]) -> tuple[list[bool], list[datetime]]:
+    """Return of each run whether its *times* rise throughout, and the newest of them."""
+    newest: list[Any]
+    falls = set((times <= times.shift()).arg_true()).difference(firsts)
+    fallen = {bisect_right(firsts, place) - 1 for place in falls}
+    if fallen:
         newest = [times.slice(first, height).max() for first, height in zip(firsts, heights, strict=True)]
-    return [time.replace(tzinfo=UTC) for time in newest]
+    else:
+        newest = times.gather([first + height - 1 for first, height in zip(firsts, heights, strict=True)]).to_list()
+    return [number not in fallen for number in range(len(firsts))], [time.replace(tzinfo=UTC) for time in newest]

@@ -88,7 +88,23 @@ def test_every_row_comes_back_with_what_its_answer_said(
         cells = day.rows.drop("_repeats").to_dicts()
         assert [{name: value for name, value in row.items() if value is not None} for row in cells] == wanted[day.date]
         assert set(MARKS) <= set(day.rows.columns)
+        keys = day.rows.select("plant_id", "device_id", "time").rows()
+        assert keys == sorted(set(keys)) or not day.ascends
         assert day.by_index is None
+
+
+def test_rows_that_come_by_key_are_known_to(tmp_path: Path) -> None:
+    """One run a series, each of later and later rows; not with equal or earlier stamps, or a series that comes again."""
+    registry = Registry(tmp_path / "registry.json")
+    rising, level = [(0, 1, 1.0, False), (0, 2, 1.0, False)], [(0, 1, 1.0, False), (0, 1, 2.0, False)]
+    cases: list[tuple[Answers, bool]] = [
+        ([("b", "1", False, rising), ("a", "2", False, rising), ("a", "1", False, rising)], True),
+        ([("b", "1", False, rising), ("a", "2", False, level)], False),
+        ([("b", "1", False, rising), ("a", "2", False, rising[::-1])], False),
+        ([("b", "1", False, rising), ("b", "1", False, rising)], False),
+    ]
+    for answers, ascends in cases:
+        assert [day.ascends for day in by_day([readings(registry, answers, "wind_speed")])] == [ascends]
 
 
 def test_repeating_days_are_marked(tmp_path: Path) -> None:

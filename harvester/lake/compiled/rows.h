@@ -96,7 +96,7 @@ static bool take_name(Text *text, Table *table, size_t expected, Column **column
     while (text->at < text->end && *text->at != '"' && *text->at != '\\')
         text->at++;
     size_t size = (size_t)(text->at - name);
-    if (!take_mark(text))
+    if (!take_here(text, '"'))
         return false;
     *is_time = size == 4 && memcmp(name, "time", 4) == 0;
     *column = NULL;

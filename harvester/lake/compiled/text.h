@@ -31,15 +31,22 @@ static void skip_space(Text *text)
         text->at++;
 }
 
-/* Whether the next byte after space is `wanted`; goes beyond it. */
-static bool take(Text *text, char wanted)
+/* Whether the next byte is `wanted`; goes beyond it. */
+static inline bool take_here(Text *text, char wanted)
 {
-    skip_space(text);
-    if (text->at < text->end && *text->at == wanted) {
-        text->at++;
+    if (text->at == text->end || *text->at != wanted)
+        return false;
+    text->at++;
+    return true;
+}
+
+/* The same after space, of which there nearly always is none. */
+static inline bool take(Text *text, char wanted)
+{
+    if (take_here(text, wanted))
         return true;
-    }
-    return false;
+    skip_space(text);
+    return take_here(text, wanted);
 }
 
 static bool take_null(Text *text)
@@ -51,23 +58,16 @@ static bool take_null(Text *text)
     return true;
 }
 
-/* A closing quotation mark, right here. */
-static bool take_mark(Text *text)
-{
-    if (text->at == text->end || *text->at != '"')
-        return false;
-    text->at++;
-    return true;
-}
-
 /* A word of plain ASCII without escapes, after its first quotation mark; goes beyond the last one. */
-static bool take_word(Text *text, const char **word, size_t *size)
+static inline bool take_word(Text *text, const char **word, size_t *size)
 {
+    const char *at = text->at;
+    while (at < text->end && *at >= ' ' && *at < 127 && *at != '"' && *at != '\\')
+        at++;
     *word = text->at;
-    while (text->at < text->end && *text->at >= ' ' && *text->at < 127 && *text->at != '"' && *text->at != '\\')
-        text->at++;
-    *size = (size_t)(text->at - *word);
-    return take_mark(text);
+    *size = (size_t)(at - *word);
+    text->at = at;
+    return take_here(text, '"');
 }
 
 #endif
