@@ -94,7 +94,7 @@ def test_every_row_comes_back_with_what_its_answer_said(
 
 
 def test_rows_that_come_by_key_are_known_to(tmp_path: Path) -> None:
-    """One run a series, each of later and later rows; not with equal or earlier stamps, or a series that comes again."""
+    """One run a series, of later and later rows; not with equal or earlier stamps, or a series that comes again."""
     registry = Registry(tmp_path / "registry.json")
     rising, level = [(0, 1, 1.0, False), (0, 2, 1.0, False)], [(0, 1, 1.0, False), (0, 1, 2.0, False)]
     cases: list[tuple[Answers, bool]] = [
