@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import groupby
+from operator import attrgetter
 
 from harvester.lake.answers import Bad
 from harvester.lake.decode import DayCount, Decoded, decode
@@ -111,6 +113,6 @@ class Published:
     def by_slice(self) -> dict[Slice, list[DayCount]]:
         """Return what each answer held, day by day; an empty answer is not in it."""
         found: dict[Slice, list[DayCount]] = {}
-        for count in self.counts:
-            found.setdefault(count.slice, []).append(count)
+        for piece, some in groupby(self.counts, key=attrgetter("slice")):  # which come together
+            found.setdefault(piece, []).extend(some)
         return found

@@ -70,6 +70,8 @@ class WeekRule:
 
         An answer that fits no convention teaches nothing: the rule stays, and stamps alone decide.
         """
+        if self.known:
+            return self
         days = set(filled)
         left = tuple(c for c in self.possible if days <= c.days(asked))
         return WeekRule(left) if left else self

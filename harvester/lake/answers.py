@@ -18,8 +18,8 @@ import polars as pl
 
 from harvester.lake.columns import Reader
 from harvester.lake.registry import Registry
-from harvester.lake.rows import ELEMENTS, Walked, array_column, walk
-from harvester.lake.schema import WALL_CLOCK, TableSchema, polars_schema
+from harvester.lake.rows import Walked, walk
+from harvester.lake.schema import TableSchema
 from harvester.model import Payload
 
 MOST_CHANNELS = 1000
@@ -82,8 +82,8 @@ class Stack:
 
     replies: Sequence[Reply]
     frame: pl.DataFrame
-    """Columns `time` (as an answer has it, on the plant's clock), the table's scalars, its arrays as `array_column`
-    names them, `other`."""
+    """Columns `time` (as an answer has it, on the plant's clock) and, of the table's scalars, its arrays as
+    `array_column` names them, and `other`, those that were found."""
 
     def between(self, first: int, last: int) -> Stack:
         """Return the replies from *first* up to *last*, which is not in it, with their rows."""
@@ -128,11 +128,10 @@ def read_all(
     bad += [*spoiled, *crowded]
     found = (channel for _, _, rows in read if isinstance(rows, Walked) for channel in rows.found)
     table = registry.learn(table, found)
-    shape, stacks = _shape(table), []
-    known = _conform(known, shape)
+    stacks: list[Stack] = []
     for walked, some in groupby(read, key=lambda each: isinstance(each[2], Walked)):
         if walked:
-            alone, odd = _alone(list(some), table, shape)
+            alone, odd = _alone(list(some), table)
             stacks += alone
             bad += odd
         else:
@@ -211,29 +210,16 @@ def _few_enough(read: Sequence[_Read], table: TableSchema) -> tuple[list[_Read],
     return kept, bad
 
 
-def _alone(read: Sequence[_Read], table: TableSchema, shape: pl.Schema) -> tuple[list[Stack], list[Bad]]:
+def _alone(read: Sequence[_Read], table: TableSchema) -> tuple[list[Stack], list[Bad]]:
     """Return each of the walked answers as a stack of its own."""
     stacks: list[Stack] = []
     bad: list[Bad] = []
     for payload, envelope, rows in read:
         assert isinstance(rows, Walked)  # noqa: S101 - as the caller grouped them
         try:
-            frame = _conform(rows.frame(table), shape)
+            frame = rows.frame(table)
         except (ValueError, OverflowError) as error:
             bad.append(Bad(payload, str(error)))
         else:
             stacks.append(Stack([Reply(payload, envelope, frame.height)], frame))
     return stacks, bad
-
-
-def _conform(frame: pl.DataFrame, shape: pl.Schema) -> pl.DataFrame:
-    """Return *frame* with the columns *shape*, in that order; those that it lacks hold nothing."""
-    known = set(frame.columns)
-    lacking = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in shape.items() if name not in known]
-    return frame.with_columns(lacking)[shape.names()]
-
-
-def _shape(table: TableSchema) -> pl.Schema:
-    """Return the columns that every answer of *table* has before its stamps are placed."""
-    arrays = {array_column(column.name): ELEMENTS for column in table.arrays}
-    return pl.Schema({"time": WALL_CLOCK, **polars_schema(table.scalars), **arrays, "other": pl.String()})

@@ -90,7 +90,8 @@ def decode(
             placed.extend(found)
             bad.extend(spoiled)
     bad.extend(Bad(some.replies[0].payload, some.lost, partial=True) for some in placed if some.lost)
-    readings = Readings.of(table, _said(placed), pl.concat(some.frame for some in placed) if placed else _no_rows())
+    rows = pl.concat([some.frame for some in placed], how="diagonal") if placed else _no_rows()
+    readings = Readings.of(table, _said(placed), rows)
     replies = [reply for some in placed for reply in some.replies]
     return Decoded(readings, _counts(readings.runs, replies), tuple(bad))
 

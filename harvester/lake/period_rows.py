@@ -169,6 +169,6 @@ def _start(stamp: datetime, period: Period) -> date:
 
 def _joined(placed: Sequence[pl.DataFrame], table: TableSchema) -> pl.DataFrame:
     if placed:
-        return pl.concat(placed)
+        return pl.concat(placed, how="diagonal")
     arrays = {array_column(column.name): ELEMENTS for column in table.arrays}
     return pl.DataFrame(schema={**polars_schema(table.columns), **arrays, **_PLACED})

@@ -68,12 +68,10 @@ class Readings:
         Columns of *rows* are `time` (naive UTC) and `local_time` of the interval's start, `_repeats`, and channels by
         column.
         """
-        height = rows.height
-        void = [name for name in rows.columns if name not in {"time", "local_time"}]
-        void = [name for name in void if rows.get_column(name).null_count() == height]
-        kept = rows.drop("_repeats", *void, strict=False)
-        kept = kept.with_columns(kept.get_column("time").cast(INSTANT))
-        return cls(table, _moved(kept), runs_of(answers, rows))
+        times = [rows.get_column("time").cast(INSTANT), rows.get_column("local_time")]
+        channels = [column for column in rows.iter_columns() if column.name not in {"time", "local_time", "_repeats"}]
+        held = [column for column in channels if column.null_count() < rows.height]
+        return cls(table, _moved(pl.DataFrame([*times, *held])), runs_of(answers, rows))
 
     @property
     def size(self) -> int:

@@ -216,7 +216,7 @@ def _settle(db: Connection, reads: Sequence[Read]) -> None:
     seen = _rows_while_open(db, reads)
     for read in reads:
         days = grouped.setdefault((read.series_id, packed.month_of(read.day)), {})
-        before = seen.get((read.series_id, to_number(read.day)), 0)
+        before = seen.get((read.series_id, to_number(read.day)), 0) if seen else 0
         days[read.day] = max(read.rows, before, days.get(read.day, 0))
     known: dict[tuple[int, int], bytes] = {}
     for some in portions(sorted({series_id for series_id, _ in grouped})):
@@ -228,7 +228,8 @@ def _settle(db: Connection, reads: Sequence[Read]) -> None:
         for key, days in grouped.items()
     ]
     db.execute(_SETTLE, rows)
-    _close(db, seen.keys() & {(read.series_id, to_number(read.day)) for read in reads})
+    if seen:
+        _close(db, seen.keys() & {(read.series_id, to_number(read.day)) for read in reads})
 
 
 def _close(db: Connection, settled: Iterable[tuple[int, int]]) -> None:

@@ -47,9 +47,9 @@ def _filled(month: int, low: int, marks: bytes) -> frozenset[date]:
 def settle(days: bytes, settled: Mapping[date, int]) -> bytes:
     """Return *days* with the days of one month *settled*; a count never shrinks."""
     words = bytearray(days)
+    words.extend(bytes(max(0, 2 * max((day.day for day in settled), default=0) - len(words))))
     for day, rows in settled.items():
         at = 2 * (day.day - 1)
-        words.extend(bytes(max(0, at + 2 - len(words))))
         known = int.from_bytes(words[at : at + 2], "little")
         words[at : at + 2] = max(known, min(rows + 1, _MOST)).to_bytes(2, "little")
     return bytes(words)
