@@ -270,7 +270,7 @@ async def _decoded(
 
 
 def write(pipe: Connection, lake: Path, first: date, folder: Path) -> None:
-    """Write every file of the weeks again as it is in the lake: sorted rows, zstd 3, one file a table and day, fsync.
+    """Write every file of the weeks again as it is in the lake: sorted rows, zstd 2, one file a table and day, fsync.
 
     Reading the lake is not measured.
     """
@@ -281,7 +281,7 @@ def write(pipe: Connection, lake: Path, first: date, folder: Path) -> None:
         frame = pl.read_parquet(source, hive_partitioning=False)
         with cost:
             target = folder / f"{files}.parquet"
-            frame.write_parquet(target, compression="zstd", compression_level=3, data_page_size=64 * 1024)
+            frame.write_parquet(target, compression="zstd", compression_level=2, data_page_size=64 * 1024)
             descriptor = os.open(target, os.O_RDONLY)
             os.fsync(descriptor)
             os.close(descriptor)

@@ -10,7 +10,7 @@ runs on the first. In turn, each in a fresh process, over the same answers:
   negotiates it, thrown away;
 * decode: the product's own, from raw answers to the frames that are merged: exact, placed in time, with keys; beside
   it, and not in the sum, the least that gives frames at all, with nothing checked;
-* Parquet write: the final rows, sorted as they are in the lake, zstd 3, one file per table and day, fsync.
+* Parquet write: the final rows, sorted as they are in the lake, zstd 2, one file per table and day, fsync.
 
 Figures are processor time (user and system, all threads) per row that came over the wire. Machines are noisy:
 compare the ratio, not the microseconds, and repeat.
