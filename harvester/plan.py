@@ -193,6 +193,12 @@ def start_day(plant: Plant) -> date | None:
 
 def due(span: Span, answered: Collection[date]) -> tuple[date, ...]:
     """Return the days of *span* that are to be asked now: all but those *answered*."""
+    return _due(span, frozenset(answered))
+
+
+@lru_cache(maxsize=1024)
+def _due(span: Span, answered: frozenset[date]) -> tuple[date, ...]:
+    """Do so once for the many series that lack the same days."""
     return tuple(day for day in span if day not in answered)
 
 

@@ -55,9 +55,9 @@ class DecodedPeriods:
 
     table: TableSchema
     rows: pl.DataFrame
-    """Columns of the table, and `MARKS`."""
+    """Columns of the table, as far as they were found, and `MARKS`."""
     by_index: pl.DataFrame | None
-    """Columns of the companion table, and `MARKS`; None where there is nothing for it."""
+    """The same of the companion table; None where there is nothing for it."""
     counts: tuple[DayCount, ...]
     bad: tuple[Bad, ...]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -161,7 +162,7 @@ class BudgetBook:
         learned, each = spending.learned, spending.each
         spent = _Spent(
             window=self._window,
-            ages=list(_histogram(spending.ages, self._window)),
+            ages=_histogram(spending.ages, self._window),
             ahead=spending.ahead,
             ahead_seconds=spending.ahead_seconds,
             pause=spending.pause,
@@ -254,7 +255,5 @@ def _share(rows: Iterable[_Row], shard: Shard) -> Learned | None:
     )
 
 
-def _histogram(ages: Sequence[float], window: float) -> Iterator[tuple[int, int]]:
-    parts = sorted(min(GRAIN, max(0, math.floor(age * GRAIN / window))) for age in ages)
-    for part, same in itertools.groupby(parts):
-        yield part, sum(1 for _ in same)
+def _histogram(ages: Sequence[float], window: float) -> list[tuple[int, int]]:
+    return sorted(Counter(min(GRAIN, max(0, math.floor(age * GRAIN / window))) for age in ages).items())

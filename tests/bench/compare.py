@@ -2,7 +2,8 @@
 
 The local cloud runs on the second processor core with every `Week` rendered before; each command is a process of its
 own on the first, and the system says what it used. What a command needs to start is measured as the same command on
-a cloud without plants, and taken off. Rounds are interleaved; the table shows medians, and the spread of the time.
+a cloud without plants, and taken off. Every second round goes the other way round: a processor that has been at work
+for minutes is slower, and none is to have that for itself. The table shows medians, and the spread of the time.
 
 * bare: aiohttp asks for everything and throws it away: nobody with this HTTP library can be faster;
 * script: aiohttp, json, polars, one file per table and day (`rivals/script.py`);
@@ -51,7 +52,7 @@ def main() -> int:
         starts = _starts(tools, empty, asked, Path(folder))
         with cloud(asked.plants, asked.devices, asked.weeks) as url:
             for number in range(asked.rounds):
-                for tool in tools:
+                for tool in tools if number % 2 == 0 else tools[::-1]:
                     sys.stderr.write(f"round {number + 1}: {tool} ...\n")
                     runs[tool].append(_once(tool, url, asked, Path(folder), starts[tool]))
     _same_rows(runs)

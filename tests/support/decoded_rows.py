@@ -19,17 +19,22 @@ _MARKS = pl.Schema({"_date": pl.Date, "_whole": pl.Boolean, "_repeats": pl.Boole
 def rows_in(decoded: Decoded | DecodedPeriods) -> pl.DataFrame:
     """Return the rows of the table with their marks, by day and series, each as it came."""
     if isinstance(decoded, DecodedPeriods):
-        return decoded.rows
+        return _whole(decoded.rows, decoded.table.columns)
     return _together([day.rows for day in by_day([decoded.readings])], decoded.readings.table.columns)
 
 
 def indexed_in(decoded: Decoded | DecodedPeriods) -> pl.DataFrame | None:
     """Return the same of the companion table; None where the set has no array channel."""
     if isinstance(decoded, DecodedPeriods):
-        return decoded.by_index
+        found = decoded.by_index
+        return None if found is None else _whole(found, decoded.table.index_columns)
     columns = decoded.readings.table.index_columns
     frames = [day.by_index for day in by_day([decoded.readings]) if day.by_index is not None]
     return _together(frames, columns) if columns else None
+
+
+def _whole(frame: pl.DataFrame, columns: tuple[Column, ...]) -> pl.DataFrame:
+    return pl.concat([pl.DataFrame(schema=polars_schema(columns)), frame], how="diagonal")
 
 
 def _together(frames: Sequence[pl.DataFrame], columns: tuple[Column, ...]) -> pl.DataFrame:
