@@ -14,9 +14,10 @@ from harvester.model import Payload
 _LEVEL = 1
 """Bodies are sorted JSON of numbers: higher levels cost half as much again and save nothing."""
 _WRAPPED_GZIP = 31
-_FLAGS, _HAS_HEADER_SUM = 3, 0b10
-_TIME = slice(4, 8)
+_FLAGS, _TIME = 3, slice(4, 8)
 """Where the header of a gzip member tells its flags and when it was made (RFC 1952, section 2.3)."""
+_ODD_FLAGS = 0b11100010
+"""A sum over the header, and what is reserved: libraries differ in what they make of these."""
 
 
 class Encoding(StrEnum):
@@ -39,8 +40,8 @@ class Packed:
 
 
 def packed(payload: Payload) -> Packed:
-    """Return the body of *payload* as a pack holds it; what came as gzip is not compressed again."""
-    if payload.gzip is None:
+    """Return the body of *payload* as a pack holds it; what came as gzip is not compressed again, but for odd one."""
+    if payload.gzip is None or payload.gzip[_FLAGS] & _ODD_FLAGS:
         return compressed(payload.body)
     content = _timeless(payload.gzip)
     sha256 = hashlib.sha256(content).digest()  # a tenth of what it would cost for the body
@@ -56,16 +57,20 @@ def compressed(body: bytes) -> Packed:
 def unpacked(stored: Packed) -> bytes:
     """Return the body; raise ValueError where it is not the one that was stored."""
     body = _decompressed(stored)
-    told = stored.content if stored.encoding is Encoding.GZIP else body
-    if len(body) != stored.size or hashlib.sha256(told).digest() != stored.sha256:
+    if len(body) != stored.size or not _is_known(stored, body):
         raise ValueError("an archived answer is not what was stored")
     return body
 
 
+def _is_known(stored: Packed, body: bytes) -> bool:
+    """Tell whether a stored body has its hash; that of gzip was of its content before packs had format 3."""
+    if stored.encoding is Encoding.GZIP and hashlib.sha256(stored.content).digest() == stored.sha256:
+        return True
+    return hashlib.sha256(body).digest() == stored.sha256
+
+
 def _timeless(gzip: bytes) -> bytes:
     """Return one member of gzip without the second it was made in, so that equal answers are equal."""
-    if gzip[_FLAGS] & _HAS_HEADER_SUM:
-        return gzip
     return gzip[: _TIME.start] + bytes(4) + gzip[_TIME.stop :]
 
 

@@ -177,11 +177,10 @@ def _record(places: Places, partition: Partition, table: str, found: pl.DataFram
 def read(path: Path) -> pl.DataFrame | None:
     """Return the rows of one file, None where there is none yet; raise `LakeError` for an unreadable one."""
     try:
-        if not path.exists():  # asked first, since Arrow takes its time to say so
-            return None
+        path.stat()  # asked first, since Arrow takes its time to say that there is none
         with pq.ParquetFile(path) as file:  # as fast as polars, which panics over some spoiled files
             frame = pl.from_arrow(file.read())
-    except FileNotFoundError:  # gone meanwhile
+    except FileNotFoundError:
         return None
     except (pa.ArrowException, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise LakeError(

@@ -24,8 +24,9 @@ from harvester.lake.layout import Pack, Places
 from harvester.lake.packing import Encoding, Packed, compressed, unpacked
 from harvester.model import Payload, Period, Series, Slice
 
-FORMAT_VERSION = 2
-"""Version of a pack's columns; a pack with a higher one is not read. The first had no `encoding`: all was zstd."""
+FORMAT_VERSION = 3
+"""Version of a pack; one with a higher one is not read. The first had no `encoding`: all was zstd. In the second the
+hash of what came as gzip was that of its content."""
 
 _FORMAT = b"harvester_raw"
 _GROUP_BYTES = 8 * 1024 * 1024

@@ -97,7 +97,7 @@ def values(base: str, wanted: Slice) -> Request[Answer]:
     query = {"Date": wanted.asked} if wanted.asked else {}
     if not wanted.period.summed:
         query["ReturnEnergyValues"] = "false"
-    return _get(base, path, Kind.VALUES, _reader(wanted.series, path), **query)
+    return _get(base, path, Kind.VALUES, _reader(wanted.series, _address(base, path)), **query)
 
 
 def _owner(series: Series) -> str:
@@ -107,13 +107,13 @@ def _owner(series: Series) -> str:
     return f"/devices/{segment(series.device_id)}"
 
 
-def _reader(series: Series, path: str) -> Callable[[Response], Answer]:
-    """Return what reads an answer of *path* and notices under which id it came."""
+def _reader(series: Series, address: str) -> Callable[[Response], Answer]:
+    """Return what reads an answer from *address* and notices under which id it came."""
     old = series.plant_id if series.device_id is None else series.device_id
     collection = "plants" if series.device_id is None else "devices"
 
     def read(response: Response) -> Answer:
-        new = old if path in response.url else named_in(response.url, collection)
+        new = old if response.url.startswith(address) else named_in(response.url, collection)
         moved = {old: new} if new is not None and new != old else None
         body = whole_object(response)
         whole = response.gzip if len(body) == len(response.body) else None
@@ -123,8 +123,12 @@ def _reader(series: Series, path: str) -> Callable[[Response], Answer]:
 
 
 def _get(base: str, path: str, kind: Kind, read: Callable[[Response], T], **query: str) -> Request[T]:
-    url = base.rstrip("/") + path + (f"?{_encoded(**query)}" if query else "")
+    url = _address(base, path) + (f"?{_encoded(**query)}" if query else "")
     return Request(method="GET", url=url, kind=kind, read=read)
+
+
+def _address(base: str, path: str) -> str:
+    return base.rstrip("/") + path
 
 
 @lru_cache(maxsize=4096)  # the same few dates, in each of many requests

@@ -299,6 +299,17 @@ def test_a_folder_in_the_place_of_a_file(places: Places, registry: Registry) -> 
     assert places.file(DC).is_dir()
 
 
+def test_links_in_a_circle_in_the_place_of_a_file(places: Places, registry: Registry) -> None:
+    """A link that leads to itself is no missing file: it is refused by name, and stays."""
+    path = places.file(DC)
+    path.parent.mkdir(parents=True)
+    path.symlink_to(path)
+    with pytest.raises(LakeError, match=r"part-00003\.parquet"):
+        put(places, 3, [answer(registry, 0, [row(0, 1.0)])])
+
+    assert path.is_symlink()
+
+
 def test_a_file_in_the_place_of_the_lake(places: Places, registry: Registry) -> None:
     """A file where the lake's folder belongs is refused by name, and stays."""
     places.root.write_bytes(b"a file")

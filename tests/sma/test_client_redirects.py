@@ -29,6 +29,17 @@ async def test_a_migrated_plant_is_followed(fake: Fake, connect: Connect, wanted
     assert fake.calls(new)[0].headers["authorization"] == "Bearer secret-token-1"
 
 
+async def test_the_old_address_within_the_new_one_hides_nothing(fake: Fake, connect: Connect, wanted: Slice) -> None:
+    """What follows the path of the new address, or lies deeper in it, is not what tells the id."""
+    new = fake.VALUES.replace("/7/", "/70/")
+    fake.on(fake.VALUES, fake.reply("", 308, Location=f"{fake.url}{new}?from={fake.VALUES}"))
+    fake.on(new, fake.reply(BODY))
+    async with connect() as client:
+        answer = await client.measurements(wanted)
+
+    assert answer.moved == {"7": "70"}
+
+
 @pytest.mark.parametrize(
     "location",
     [

@@ -188,9 +188,10 @@ PyDoc_STRVAR(
     "Read JSON arrays of rows, bytes or what shows some of them; other threads run meanwhile.\n\n"
     "*scalars* and *arrays* name the channels that are known, as they stand in the texts: each once, none of them\n"
     "`time`, none with a character that JSON escapes. Returns how many rows each text holds, None where it holds\n"
-    "anything unknown or odd; the stamps of all rows, int64, microseconds from 1970 on; and each channel's column, in the order given, None where nothing was\n"
-    "found. Rows of a text that is refused are in no column. Buffers are laid out as Arrow lays them out; types\n"
-    "are in the stub. Raises TypeError for what is no bytes, or can be changed; MemoryError.");
+    "anything unknown or odd; the stamps of all rows, int64, in microseconds from 1970 on; and each channel's column,\n"
+    "in the order given, None where nothing was found. Rows of a text that is refused are in no column. Buffers are\n"
+    "laid out as Arrow lays them out; types are in the stub. Raises TypeError for what is no bytes or can be changed,\n"
+    "BufferError for what does not lie in one piece, MemoryError.");
 
 static PyMethodDef METHODS[] = {
     {"read", read_texts, METH_VARARGS, READ_DOC},
