@@ -22,7 +22,7 @@ from harvester.compose import readable
 from harvester.errors import LakeError
 from harvester.lake.layout import Pack, Places
 from harvester.lake.packing import Encoding, packed, unpacked
-from harvester.lake.raw import Answer, Archive, answer_of, week_of
+from harvester.lake.raw import FORMAT_VERSION, Answer, Archive, answer_of, week_of
 from harvester.model import Payload, Period, Series, Slice
 from harvester.sandbox import Settings, serving
 
@@ -177,7 +177,7 @@ def test_a_damaged_pack_is_an_error_of_ours(tmp_path: Path, spoil: str) -> None:
     path.write_bytes(spoilt[spoil])
     if spoil == "newer":
         table = pq.read_table(path)
-        pq.write_table(table.replace_schema_metadata({"harvester_raw": "3"}), path)
+        pq.write_table(table.replace_schema_metadata({"harvester_raw": str(FORMAT_VERSION + 1)}), path)
 
     with pytest.raises(LakeError, match=pack.digest):
         read_whole(archive, pack)
