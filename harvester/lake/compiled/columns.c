@@ -1,9 +1,9 @@
 /* JSON rows to Arrow buffers: the one piece of the hot path that is compiled.
 
-   It reads what SMA sends day after day and nothing else: arrays of flat objects with a `time` of the clock on the wall,
-   numbers under known names, `null` under any name, and index arrays. Whatever is outside of this grammar, or only odd, makes
-   it refuse the whole text, without an error: the walk in Python (`harvester.lake.rows.walk`) is what then says what
-   the text holds. So nothing here has an opinion of its own, or has to guess.
+   It reads what SMA sends day after day and nothing else: arrays of flat objects with a `time` of the clock on the
+   wall, numbers under known names, `null` under any name, and index arrays. Whatever is outside of this grammar, or
+   only odd, makes it refuse the whole text, without an error: the walk in Python (`harvester.lake.rows.walk`) is what
+   then says what the text holds. So nothing here has an opinion of its own, or has to guess.
 
    Texts come from the network and are not trusted. Every look is at a byte before `end`; nothing recurses; memory
    grows with what was read. Sizes fit into 31 bits, as Arrow's offsets do, since no text is read beyond that. */
