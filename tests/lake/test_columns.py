@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -511,6 +512,15 @@ def test_what_is_not_bytes_is_a_type_error(arguments: tuple[Any, Any, Any]) -> N
     """Words, and what is no sequence, are refused as Python's own functions do."""
     with pytest.raises(TypeError):
         columns._columns.read(*arguments)
+
+
+def test_every_header_travels_with_the_source() -> None:
+    """A source distribution holds all that the reader is compiled from: one that is forgotten costs it, silently."""
+    root = Path(__file__).parents[2]
+    (extension,) = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["ext-modules"]
+    named = {*extension["sources"], *extension["depends"]}
+
+    assert named == {str(file.relative_to(root)) for file in (root / "harvester/lake/compiled").iterdir()}
 
 
 def test_it_keeps_no_memory() -> None:
